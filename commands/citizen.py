@@ -159,6 +159,20 @@ def citizen_first_load(
 # --- inside -------------------------------------------------------------------------------------------------------
 
 
+@citizen_app.command("catch-ups")
+def citizen_catch_ups(tenant: Tenant = "", config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """What waits to be told again to whoever lacks it: how many people, why, how many of them until their day, and how
+    many until a source has stated it again. Nobody by name."""
+    show_rows(with_hub(config, lambda hub: _catch_ups(hub, tenant)), as_json)
+
+
+def _catch_ups(hub: Hub, tenant: str) -> list[dict[str, Any]]:
+    from hub.citizens.catch_ups import standing
+
+    with hub.ledger.reading() as tx:
+        return [one for one in standing(tx) if not tenant or one["tenant"] == tenant]
+
+
 def _held(hub: Hub) -> Held:
     from hub.operations.held import Held
 

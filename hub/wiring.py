@@ -34,6 +34,7 @@ from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
+from hub.citizens.catch_ups import note_granted
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
 from hub.citizens.pending import PURPOSE as PENDING_PAIRS
@@ -206,6 +207,7 @@ class Hub:
             self.current.directory = self._directory(webhooks.list_webhooks(self.ledger, self.root_key))
             with self.ledger.transaction() as tx:
                 tx.subscribe(self.acceptance.directory.subscriptions())
+                note_granted(tx, self.acceptance.directory.granted_of_people())
             for name in set(self.workers) - set(self.connections):
                 self._end_worker(name)
             if self._working:

@@ -17,6 +17,7 @@ from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import keep_refused
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import keep_number
 from hub.citizens.nir import doubtful_systems, is_refused
 from hub.citizens.repository import Link, ask_identifiers, identifiers_of, link_citizen
@@ -234,8 +235,7 @@ class Deliveries:
         return found
 
     def _reading_system(self, member: ConnectionRouting) -> str:
-        """The system whose identifiers its reader knows: a webhook's is that of the client for which it acts."""
-        return self._acceptance.directory.system_of(member.holds[0]) if member.holds else member.system
+        return self._acceptance.directory.reading_system(member)
 
     def _live(self, tx: Transaction, member: ConnectionRouting, keys: Mapping[int, tuple[str, str | None]]) -> set[int]:
         """Which deliveries are really sent: all in `live`, none in `observe`, the named ones in `pilot`."""
@@ -257,11 +257,15 @@ class Deliveries:
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
             if self._may_keep(member, item.done.reference) and self._may_link(tx, member, key[2:]):
-                if member.system in self._acceptance.directory.households(member.tenant):
+                directory = self._acceptance.directory
+                tell = directory.tells_by_link(member.tenant, member.system)
+                if member.system in directory.households(member.tenant):
                     keep_number(tx, member.tenant, member.system, item.done.reference, key[2:])
+                    if tell:
+                        ask_for_known(tx, member.tenant, [key[2:]], cause="link")
                 else:
                     link = Link("told", member.name)
-                    link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link)
+                    link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link, tell=tell)
         elif delivery.request_id is not None:
             book = Requests(tx)
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])

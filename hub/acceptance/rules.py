@@ -15,6 +15,7 @@ from bus.ledger import Transaction
 from bus.tables import SKIPPED
 from hub.acceptance.mentions import citizen_of, household_of, people_of, request_record, values_of
 from hub.acceptance.statements import Claim, Reference, Statement, keep_unproved
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.repository import Citizen, Citizens
 from hub.clients.origin import Origin
 from hub.requests import repository as timelines
@@ -263,6 +264,10 @@ class Reading:
     def save(self) -> None:
         self.requests.save()
         self.followed.save()
+        linked = {one for one, system in self.citizens.newly_linked()
+                  if self.directory.tells_by_link(self.tenant, system)}  # fmt: skip
+        if linked:  # what was known before this batch, and those who know them now may lack
+            ask_for_known(self.tx, self.tenant, linked, cause="link")
         self.citizens.save()
         if self._claims:
             keep_unproved(self.tx, self.origin, self._claims)

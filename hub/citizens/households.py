@@ -104,6 +104,10 @@ class HouseholdNumbers:
             row = (tenant, system, number, citizen_id, self._tx.now)
             self._new.append(dict(zip(_COLUMNS, row, strict=True)))
 
+    def newly_told(self) -> set[tuple[str, str]]:
+        """Whom a number was told of since, with its system."""
+        return {(row["citizen_id"], row["system"]) for row in self._new}
+
     def save(self) -> None:
         last = {tuple(row[name] for name in _COLUMNS[:-1]): row for row in self._new}
         _KEEP.send(self._tx.sql, list(last.values()))

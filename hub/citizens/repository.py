@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
 from hub.citizens.matching import Comparison, Field
@@ -487,6 +488,11 @@ class Citizens:
         """The systems that have an identifier for this citizen, or a number of their household."""
         return frozenset((*self._systems.get(citizen.id, ()), *self._numbers.systems(citizen.id)))
 
+    def newly_linked(self) -> set[tuple[str, str]]:
+        """Of those who were known before, the links and numbers that they got since: person and system."""
+        told = {(row["citizen_id"], row["system"]) for row in self._new_links} | self._numbers.newly_told()
+        return {(citizen_id, system) for citizen_id, system in told if citizen_id not in self._new}
+
     def natives(self) -> dict[tuple[str, str], list[str]]:
         """By citizen and system, the identifiers of those whom this has read or made."""
         found: dict[tuple[str, str], list[str]] = {}
@@ -713,9 +719,12 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     return found
 
 
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link) -> bool:
+def link_citizen(
+    tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link, *, tell: bool = False
+) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
-    somebody else's: it stays so; and when the system knows them by another."""
+    somebody else's: it stays so; and when the system knows them by another. `tell`: where it is new, what is known of
+    the person is told to whoever lacks it, later."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
     citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
     theirs = (citizen_links.c.citizen_id == citizen_id, citizen_links.c.tenant == tenant)
@@ -724,4 +733,7 @@ def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citi
         return native_id in native_ids
     _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
-    return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)
+    kept = bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)
+    if kept and tell:
+        ask_for_known(tx, tenant, [citizen_id], cause="link")
+    return kept

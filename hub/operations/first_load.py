@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, Protocol
@@ -21,6 +21,7 @@ from sqlalchemy import Row, insert, select, update
 
 from bus.ledger import Ledger, Transaction
 from hub.acceptance.accept import Acceptance
+from hub.citizens.catch_ups import ask_later
 from hub.citizens.pending import PendingPairs
 from hub.citizens.value_digests import Person
 from hub.operations.link_file import LineJudge, LinkFile, LinkLine, RefusedLine
@@ -212,15 +213,20 @@ class FirstLoad:
         return [paired for _, paired in placed]
 
     def _pairing(self, tx: Transaction, load_id: str) -> Pairing:
-        return pairing_of_load(tx, self._acceptance, self._tenant, load_id, self._disputes)
+        return pairing_of_load(tx, self._acceptance, self._connection, load_id, self._disputes)
 
 
 def pairing_of_load(
-    tx: Transaction, acceptance: Acceptance, tenant: str, load_id: str, disputes: Disputes | None = None
+    tx: Transaction, acceptance: Acceptance, connection: str, load_id: str, disputes: Disputes | None = None
 ) -> Pairing:  # fmt: skip
-    """A pairing by which nobody becomes known, and whose links say that they came by this load."""
-    origin = f"load:{load_id}"
-    return Pairing(tx, acceptance, tenant, disputes or Disputes(), origin, how="load", opens=False)
+    """A pairing by which nobody becomes known, and whose links say that they came by this load. What is known of those
+    who are linked is told later to those who lack it, which is counted by the connection."""
+    origin, tenant = f"load:{load_id}", acceptance.directory.connections[connection].tenant
+
+    def ask(ids: Collection[str]) -> None:
+        ask_later(tx, tenant, ids, cause=origin, reader=connection)
+
+    return Pairing(tx, acceptance, tenant, disputes or Disputes(), origin, how="load", opens=False, ask=ask)
 
 
 def verdict_of(paired: Paired) -> Verdict:

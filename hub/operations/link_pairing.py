@@ -6,13 +6,14 @@ and writing cannot differ but for what happened in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.matching import Comparison, Form, compare
 from hub.operations.link_file import LinkLine, RefusedLine
 from hub.requests.repository import Requests
@@ -22,6 +23,7 @@ from schemas.names import fold_name
 
 Verdict = Literal["matched", "doubtful", "new", "contradictory", "refused"]
 VERDICTS: tuple[Verdict, ...] = ("matched", "doubtful", "new", "contradictory", "refused")
+Ask = Callable[[Collection[str]], None]
 KEPT = ("matched", "doubtful", "new")
 
 
@@ -80,15 +82,17 @@ class Disputes:
 
 class Pairing:
     """Some lines against one book. `read` them before they are placed; `save` keeps what was placed. `opens`: whether
-    somebody of whom nothing is known becomes a citizen; else they stay `new`, and nothing is kept of them here.
+    somebody of whom nothing is known becomes a citizen; else they stay `new`, and nothing is kept of them here. `ask`:
+    asks that these citizens, who got a link, be told later to whoever lacks what is known of them.
     `joined`: the citizens who got an identifier; `known`: those who had it."""
 
     def __init__(
         self, tx: Transaction, acceptance: Acceptance, tenant: str, disputes: Disputes, origin: str, *,
-        how: str = "import", opens: bool = True,
+        how: str = "import", opens: bool = True, ask: Ask | None = None,
     ) -> None:  # fmt: skip
         self._tx, self._acceptance, self._tenant, self._disputes = tx, acceptance, tenant, disputes
         self._opens = opens
+        self._ask = ask or (lambda ids: ask_for_known(tx, tenant, ids, cause="import"))
         self._book = acceptance.citizens(tx, origin)
         self._book.how = how
         self.joined: list[str] = []
@@ -127,7 +131,9 @@ class Pairing:
         return hash((said_of(line), sectors)) if self._book.is_identified(line.person) else None
 
     def save(self) -> None:
-        """Keep the links, the people, their questions and their marks."""
+        """Keep the links, the people, their questions and their marks. What is known of those who got a link is told to
+        whoever lacks it, later."""
+        self._ask({one for one, _ in self._book.newly_linked()})
         self._book.save()
         marked, cases = self._book.take_fresh_marks(), Requests(self._tx)
         cases.conceal(marked)

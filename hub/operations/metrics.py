@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Counter as Total
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bus.ledger import Ledger
 from hub.acceptance.inlet import STRANGERS
 from hub.acceptance.refused import refused_groups
+from hub.citizens.catch_ups import standing
 from hub.exchanges import corrections
 from hub.journal.sealing import unsealed_lines
 from hub.operations import reviews, trouble
@@ -26,14 +29,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._events = Counter(
+        self._events = Total(
             "unefois_events", "Events by verdict at the door.", ["tenant", "type", "outcome"], registry=self._registry
         )
-        self._ended = Counter(
+        self._ended = Total(
             "unefois_deliveries_ended", "Deliveries that workers ended.", ["connection", "state"],
             registry=self._registry,
         )  # fmt: skip
-        self._questions = Counter(
+        self._questions = Total(
             "unefois_questions", "Live questions to sources of evidence.", ["connection", "evidence", "outcome"],
             registry=self._registry,
         )  # fmt: skip
@@ -41,16 +44,16 @@ class Metrics:
             "unefois_question_seconds", "How long a live question took.", ["connection"], registry=self._registry,
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
         )  # fmt: skip
-        self._cut = Counter(
+        self._cut = Total(
             "unefois_lines_cut", "Connections to the gateway cut or refused before a call.", ["cause"],
             registry=self._registry,
         )  # fmt: skip
 
-        self._faults = Counter(
+        self._faults = Total(
             "unefois_faults", "Records, files and calls of packages that were refused, each time that was told.",
             ["connection", "kind", "code"], registry=self._registry,
         )  # fmt: skip
-        self._skipped = Counter(
+        self._skipped = Total(
             "unefois_records_skipped", "Records about a request that the hub does not know, where that is no fault.",
             ["connection"], registry=self._registry,
         )  # fmt: skip
@@ -123,7 +126,7 @@ class _Snapshot(Collector):
             asked, stopped = reviews.open_review_counts(tx), open_act_counts(tx)
             unsealed, waiting = unsealed_lines(tx)
             refused = refused_groups(tx)
-            troubles = trouble.open_trouble_counts(tx)
+            troubles, catching_up = trouble.open_trouble_counts(tx), standing(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
         )
@@ -150,6 +153,7 @@ class _Snapshot(Collector):
         for (tenant, kind), number in asked.items():
             open_reviews.add_metric([tenant, kind], number)
         yield open_reviews
+        yield _catch_ups(catching_up)
         acts = GaugeMetricFamily(
             "unefois_question_acts_open", "Acts that answer many questions, or take it back, and are not through.",
             labels=["tenant"],
@@ -200,6 +204,22 @@ class _Snapshot(Collector):
 
     def describe(self) -> list[Metric]:
         return []
+
+
+def _catch_ups(catching_up: list[dict[str, Any]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "unefois_catch_ups", "Values that wait to be told again to whoever lacks them: `due`, `later` on their day, or"
+        " `source` once who knows them has stated them again.", labels=["tenant", "cause", "state"],
+    )  # fmt: skip
+    numbers: Counter[tuple[str, str, str]] = Counter()
+    for one in catching_up:
+        state = "due" if one["origin"] is None else "source"
+        numbers[(one["tenant"], one["cause"], "later")] += one["later"]
+        numbers[(one["tenant"], one["cause"], state)] += one["number"] - one["later"]
+    for labels, number in sorted(numbers.items()):
+        if number:
+            family.add_metric(labels, number)
+    return family
 
 
 def _by_connection(name: str, text: str, values: Mapping[str, float]) -> GaugeMetricFamily:

@@ -91,7 +91,7 @@ class PairingLater:
         self, tx: Transaction, tenant: str, connection: str, load_id: str, pairs: Sequence[PendingPair]
     ) -> dict[str, str]:  # fmt: skip
         """The verdict of each pair, with what follows from it."""
-        pairing = pairing_of_load(tx, self._acceptance, tenant, load_id)
+        pairing = pairing_of_load(tx, self._acceptance, connection, load_id)
         lines = {pair.id: _line(number, pair) for number, pair in enumerate(pairs, 1)}
         pairing.read([*lines.values()])
         found = {pair_id: str(verdict_of(pairing.place(line))) for pair_id, line in lines.items()}

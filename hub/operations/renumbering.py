@@ -16,6 +16,7 @@ from sqlalchemy import Table, and_, delete, insert, select, update
 from bus.ledger import Transaction, parts
 from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.nir import doubtful_systems, is_refused
 from hub.operations.parting import speakers
 from hub.storage.tables import (
@@ -94,6 +95,7 @@ class Renumber:
             raise InvalidMessage(f"{len(plan.refused)} line(s) refused: nothing is written", code="lines_refused")
         tx.hold_door()
         more = {"how": "renumbered", "origin": by} if self._table is citizen_links else {}
+        joined = self._owners(tx, {*plan.known.values()} - plan.known.keys()) if more and plan.joined else {}
         self._move_rows(tx, self._table, plan.known, more)
         self._move_rows(
             tx, unproved_references, plan.known, {}, unproved_references.c.subject.startswith(self._subject)
@@ -103,6 +105,9 @@ class Renumber:
             self._move_merges(tx, plan.known)
         if self._table is citizen_links:  # the old number of a household finds nobody, as the new one
             self._remember(tx, plan.known)
+            # Who was told under the old one lacks it under the new one; of all others the link is what it was.
+            people = {one for owners in joined.values() for one in owners}
+            ask_for_known(tx, self._tenant, people, cause="renumber")
 
     # --- inside -------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
     answer_shapes,
+    catch_ups,
     citizen_blocks,
     citizen_identities,
     citizen_links,
@@ -268,7 +269,7 @@ class Keeper:
             citizen_values.c.citizen_id, citizen_links.c.citizen_id, household_links.c.citizen_id,
             citizen_identities.c.citizen_id, citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id,
             citizen_reviews.c.other_id, citizen_merges.c.gone_id,
-            question_answers.c.gone_id, citizens.c.id,
+            question_answers.c.gone_id, catch_ups.c.citizen_id, citizens.c.id,
         )  # fmt: skip
         # Who was spoken of since then was seen since then.
         yield from self._forget_ids(sorted(ids), unused, everywhere, subject="c:")

@@ -21,6 +21,7 @@ from bus.sql import Insert, Statement
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
+from hub.citizens.catch_ups import ask_for_known, move_catch_ups
 from hub.citizens.households import move_numbers, move_numbers_back
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
@@ -206,6 +207,8 @@ class Reviews:
         self._record_decision(tx, tenant, kept, gone, "same", by)
         self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone, **facts})
         self._publish_merge(tx, tenant, "citizen.merged", together, links[gone])
+        move_catch_ups(tx, gone, kept)
+        ask_for_known(tx, tenant, [kept], cause="merge")
         return kept
 
     def unmerge(
@@ -260,6 +263,7 @@ class Reviews:
         """They are two from now on, as an operator said: remembered unless it is not `decided` so, told to the systems
         of either, and to whoever obtained since then what may be the other's."""
         self._conceal(tx, tenant, (kept, parted))
+        ask_for_known(tx, tenant, (kept, parted), cause="unmerge")
         if decided:
             self._record_decision(tx, tenant, kept, parted, "distinct", by)
         self._correct_exchanges(tx, tenant, kept, name, since, by)

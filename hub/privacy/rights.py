@@ -37,6 +37,7 @@ from hub.requests.repository import short_number
 from hub.routing.directory import Directory
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
+    catch_ups,
     citizen_blocks,
     citizen_identities,
     citizen_links,
@@ -485,7 +486,7 @@ class Rights:
         for system, native in who.links:
             row = renumbered_ids.c
             _delete_rows(tx, renumbered_ids, and_(row.tenant == who.tenant, row.system == system, row.new_id == native))
-        for table in (citizen_values, citizen_links, household_links, citizen_identities, citizen_blocks):
+        for table in (citizen_values, citizen_links, household_links, citizen_identities, citizen_blocks, catch_ups):
             gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
         subjects = [f"c:{one}" for one in who.ids] + [f"r:{one}" for one in sorted(who.requests)]
         gone["unproved_references"] = sum(

@@ -201,12 +201,35 @@ class Directory:
         """Whether some connection wants this type only where its system has an identifier."""
         return any(m.consumes[event_type].scope == "linked" for m in self._by_type.get((tenant, event_type), ()))
 
+    def tells_by_link(self, tenant: str, system: str) -> bool:
+        """Whether whoever reads for this system is told of people because it has an identifier for them."""
+        return any(
+            consumed.scope == "linked" and event_type.startswith("citizen.")
+            for member in self._of_tenant.get(tenant, ()) if self.reading_system(member) == system
+            for event_type, consumed in member.consumes.items()
+        )  # fmt: skip
+
+    def reading_system(self, member: ConnectionRouting) -> str:
+        """The system whose identifiers its reader knows: a webhook's is that of the client for which it acts."""
+        return self.system_of(member.holds[0]) if member.holds else member.system
+
     def label(self, name: str) -> str:
         member = self.connections.get(name)
         return member.label if member else name.partition(".")[2] or name
 
     def subscriptions(self) -> dict[str, Sequence[str]]:
         return {member.name: list(member.consumes) for member in self.connections.values()}
+
+    def granted_of_people(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """By connection, its tenant, and its mode with what it reads of people, by event type: plain values of JSON."""
+        return {
+            member.name: (member.tenant, {"mode": member.mode, "reads": {
+                name: {"version": one.version, "scope": one.scope, "fields": sorted(one.fields),
+                       "procedures": _narrowed(member.procedures, one.procedures)}
+                for name, one in member.consumes.items() if name.startswith("citizen.")
+            }})
+            for member in self.connections.values()
+        }  # fmt: skip
 
     def _wants(self, member: ConnectionRouting, facts: Facts) -> bool:
         consumed = member.consumes[facts.type]
@@ -228,6 +251,11 @@ class Directory:
             m.system: "household" for m in self._of_tenant.get(slug, ()) if m.household
         }
         return {**of_connectors, **tenant.identifiers}
+
+
+def _narrowed(one: Collection[str], other: Collection[str]) -> list[str] | None:
+    """The procedures that both leave; None where neither names any, and each leaves all."""
+    return sorted({*(one or other)} & {*(other or one)}) if one or other else None
 
 
 def _holds(member: ConnectionRouting, intakes: Collection[str]) -> bool:

@@ -117,6 +117,7 @@ class Limits:
     batch_events: int = 500
     document_bytes: int = 10 * 1024 * 1024
     questions_per_day: int = 500
+    catch_ups_per_second: int = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -727,3 +727,31 @@ commune_files = Table(
     Column("content", LargeBinary, nullable=False),
     Column("imported_at", Double, nullable=False),
 )  # fmt: skip
+
+# What must be told again to whoever lacks it: of a person, all that is known (`field` "") or one field. `seq`: 0, or
+# the event whose day comes. `origin`: NULL while the hub can say it itself; else who must state it again.
+catch_ups = Table(
+    "catch_ups", metadata,
+    Column("citizen_id", String(36), primary_key=True),
+    Column("field", String(32), primary_key=True),
+    Column("reader", String(128), primary_key=True),  # for whom it was asked; "": for whoever lacks it
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), nullable=False),
+    Column("cause", String(24), nullable=False),
+    Column("due", Double, nullable=False),
+    Column("origin", String(128)),
+    Column("asked_at", Double, nullable=False),
+    Index("catch_ups_due", "due", "citizen_id"),
+)  # fmt: skip
+
+# What each connection was granted of people when that was last looked at (JSON); where it must be told what is known of
+# all its people, `after`: the last person of whom that was asked.
+reader_catch_ups = Table(
+    "reader_catch_ups", metadata,
+    Column("reader", String(128), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("granted", Text),
+    Column("cause", String(24)),
+    Column("after", String(36)),
+    Column("asked_at", Double, nullable=False),
+)  # fmt: skip

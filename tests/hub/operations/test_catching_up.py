@@ -1,0 +1,213 @@
+"""What was asked is answered a few people at a time, once, whoever dies in the middle."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+from sqlalchemy import func, select
+
+from bus.ledger import Ledger, Transaction
+from hub.citizens.catch_ups import LOOK_AGAIN, ask_for_reader, ask_later, standing
+from hub.operations.catching_up import CatchingUp
+from hub.routing.directory import ConnectionRouting, Directory
+from hub.storage.tables import catch_ups, citizens
+from schemas.errors import BusUnavailable, InvalidMessage
+from schemas.manifest import Consumed
+
+TOWN = "valbruyere"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    outcome: str
+    origin: str | None = None
+
+
+class Told:
+    """In place of the rules: who was told again, as far as that was committed."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.people: list[tuple[str, tuple[str, ...] | None]] = []
+        self.outcomes: Mapping[str, Outcome] = {}
+        self.faulty: set[str] = set()
+        self.dies_at = ""
+
+    def __call__(
+        self, tx: Transaction, tenant: str, citizen_id: str, fields: Collection[str] | None
+    ) -> Mapping[str, Outcome]:
+        assert tenant == TOWN
+        if citizen_id == self.dies_at:
+            self.dies_at = ""
+            raise KeyboardInterrupt
+        if citizen_id in self.faulty:
+            raise InvalidMessage("no", code="unknown_citizen")
+        tx.count_up(f"told-{citizen_id}")
+        self.people.append((citizen_id, None if fields is None else tuple(fields)))
+        return self.outcomes
+
+    def times(self, *ids: str) -> list[int]:
+        with self.ledger.reading() as tx:
+            return [tx.counter(f"told-{one}") for one in ids]
+
+
+class Clock:
+    now = 1_780_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/hub.db" if sqlite else str(request.getfixturevalue("postgres").fresh_database())
+    made = Ledger(url, now=clock)
+    made.create()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def told(ledger: Ledger) -> Told:
+    return Told(ledger)
+
+
+def catching_up(ledger: Ledger, told: Told, *, per_second: int = 100, connections: tuple[str, ...] = ()) -> CatchingUp:
+    reads = {"citizen.address-changed": Consumed("citizen.address-changed", 2, ("/new_address",), "all")}
+    members = [ConnectionRouting(f"{TOWN}.{name}", TOWN, name, name, reads) for name in connections]
+    return CatchingUp(ledger, lambda: Directory(members, {}, {}), told, per_second=per_second)
+
+
+def ask(ledger: Ledger, *ids: str, **more: object) -> None:
+    with ledger.transaction() as tx:
+        ask_later(tx, TOWN, ids, cause="link", **more)  # type: ignore[arg-type]
+
+
+def left(ledger: Ledger) -> int:
+    with ledger.reading() as tx:
+        return int(tx.sql.execute(select(func.count()).select_from(catch_ups)).scalar_one())
+
+
+def test_so_many_people_a_second_at_most(ledger: Ledger, told: Told) -> None:
+    ask(ledger, *(f"p{number:02}" for number in range(50)))
+    loop = catching_up(ledger, told, per_second=30)
+    assert [loop.look(), loop.look(), loop.look()] == [30, 20, 0]
+    assert len(told.people) == len({*told.people}) == 50
+    assert left(ledger) == 0
+
+
+def test_all_that_is_asked_of_a_person_is_answered_at_once(ledger: Ledger, told: Told) -> None:
+    ask(ledger, "a", fields=["new_phone", "new_address"])
+    ask(ledger, "a", fields=["new_phone"], reader=f"{TOWN}.koha")
+    ask(ledger, "b", fields=["new_phone"])
+    ask(ledger, "b")
+    catching_up(ledger, told).look()
+    assert told.people == [("a", ("new_address", "new_phone")), ("b", None)]
+    assert left(ledger) == 0
+
+
+def test_killed_in_the_middle_it_tells_everybody_once(ledger: Ledger, told: Told) -> None:
+    ask(ledger, *"abcdef")
+    told.dies_at = "d"
+    with pytest.raises(KeyboardInterrupt):
+        catching_up(ledger, told).look()
+    assert told.times(*"abcdef") == [0] * 6
+    catching_up(ledger, told).look()
+    assert told.times(*"abcdef") == [1] * 6
+
+
+def test_two_who_are_active_at_once_tell_everybody_once(ledger: Ledger, told: Told) -> None:
+    ids = [f"p{number:02}" for number in range(60)]
+    ask(ledger, *ids)
+    loops = [threading.Thread(target=catching_up(ledger, told).look) for _ in range(3)]
+    for loop in loops:
+        loop.start()
+    for loop in loops:
+        loop.join()
+    catching_up(ledger, told).look()
+    assert told.times(*ids) == [1] * 60
+
+
+def test_one_who_cannot_be_told_keeps_nobody_waiting_and_is_tried_again(
+    ledger: Ledger, told: Told, clock: Clock
+) -> None:
+    told.faulty = {"b"}
+    ask(ledger, *"abc")
+    with structlog.testing.capture_logs() as logs:
+        catching_up(ledger, told).look()
+    assert told.times(*"abc") == [1, 0, 1]
+    assert [line["code"] for line in logs] == ["unknown_citizen"]
+    assert not any("b" in str(value) for line in logs for key, value in line.items() if key == "citizen_id")
+    told.faulty = set()
+    clock.now += 3600
+    catching_up(ledger, told).look()
+    assert told.times(*"abc") == [1, 1, 1]
+
+
+def test_what_only_its_source_knows_waits_for_it_and_ends_when_it_came(
+    ledger: Ledger, told: Told, clock: Clock
+) -> None:
+    told.outcomes = {"new_address": Outcome("gone", f"{TOWN}.portail"), "new_phone": Outcome("told")}
+    ask(ledger, "a", reader=f"{TOWN}.koha")
+    catching_up(ledger, told).look()
+    with ledger.reading() as tx:
+        (row,) = standing(tx)
+        assert (row["origin"], row["reader"], row["number"]) == (f"{TOWN}.portail", f"{TOWN}.koha", 1)
+    clock.now += LOOK_AGAIN
+    told.outcomes = {"new_address": Outcome("silent")}
+    catching_up(ledger, told).look()
+    assert told.people[-1] == ("a", ("new_address",))
+    assert left(ledger) == 0
+
+
+def test_the_people_of_a_connection_are_written_down_and_told(ledger: Ledger, told: Told) -> None:
+    with ledger.transaction() as tx:
+        for one in "abc":
+            tx.sql.execute(citizens.insert().values(id=one, tenant=TOWN, confidential=0, seen_at=tx.now))
+        ask_for_reader(tx, TOWN, f"{TOWN}.koha", cause="live")
+    loop = catching_up(ledger, told, connections=("koha",))
+    loop.look()
+    loop.look()
+    assert told.times(*"abc") == [1, 1, 1]
+
+
+def test_nobody_is_told_by_who_is_not_active(ledger: Ledger, told: Told) -> None:
+    ask(ledger, "a")
+    stop, looks = threading.Event(), list[bool]()
+
+    def active() -> bool:
+        looks.append(False)
+        if len(looks) == 3:
+            stop.set()
+        return False
+
+    catching_up(ledger, told).run(stop, active, every=0.001)
+    assert told.people == []
+    assert len(looks) == 3
+
+
+def test_an_outage_puts_it_off_and_does_not_end_it(ledger: Ledger, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(ledger, "a")
+    stop, loop, transactions = threading.Event(), catching_up(ledger, told), ledger.transaction
+    away = iter([True, True])
+
+    def transaction() -> object:
+        if next(away, False):
+            raise BusUnavailable("away")
+        stop.set()
+        return transactions()
+
+    monkeypatch.setattr(ledger, "transaction", transaction)
+    loop.run(stop, lambda: True, every=0.001)
+    assert told.times("a") == [1]
