@@ -494,6 +494,19 @@ def test_it_lists_who_has_a_card_page_by_page_and_a_broken_record_hides_nobody(
     assert "Illisible" not in str(faults) + caplog.text
 
 
+# Fdawgs/yh-myydh-crud-api#1144: pages by date of change skip whoever is behind one that is written meanwhile
+def test_a_record_that_is_written_while_it_is_listed_hides_nobody() -> None:
+    with KohaTwin(now=NOON) as twin:
+        for number in range(150):
+            twin.add(f"C{number}", **LIBRARY, date_of_birth="1987-03-09")
+        pages = koha(twin).people()
+        found = [person["references"][0]["id"] for person in next(pages).people]
+        twin.change_address(1, address="4 chemin du Vieux Lavoir")
+        twin.add("C900", **LIBRARY, date_of_birth="1987-03-09")
+        found += [person["references"][0]["id"] for page in pages for person in page.people]
+    assert sorted(found) == sorted([*(f"C{number}" for number in range(150)), "C900"])
+
+
 class Twice(Koha):
     def people(self) -> Iterator[Listed]:
         for page in super().people():

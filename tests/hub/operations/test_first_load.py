@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
 
 from bus.ledger import Ledger
+from connectors.sdk import find_manifests
 from hub.citizens.pending import PendingPairs
 from hub.operations import first_load
-from hub.operations.first_load import FirstLoad, LoadReport, PackageFile, find_load, withdraw_pairs
+from hub.operations.first_load import FirstLoad, LoadReport, PackageFile, find_load, listed_people, withdraw_pairs
 from hub.operations.import_undo import undo_import
 from hub.operations.pairing_later import PairingLater
 from hub.storage.tables import citizen_links, citizens, journal, loads, pending_blocks, pending_pairs
-from schemas.errors import InvalidMessage
+from schemas.delivery import Listed, RecordFault
+from schemas.errors import InvalidMessage, TryLater
 from tests.hub.citizens.town import BY, TOWN, Town, person
 
 KOHA = f"{TOWN}.koha"
@@ -323,3 +326,91 @@ def test_what_is_paired_later_stands_in_the_journal_without_a_name(town: Town) -
         lines = [str(row) for row in tx.sql.execute(select(journal)) if "load.paired-later" in str(row)]
     assert len(lines) == 1
     assert "Sorbier" not in lines[0]
+
+
+# What others met
+
+
+# ushahidi/platform#1843, KingdomFirst/Excavator#83: a part that fails is neither kept by half nor passed over
+def test_the_load_goes_on_at_the_part_that_failed(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_load, "AT_ONCE", 2)
+    lines = [ODETTE.replace("GARANCE", name) + f"K-{number};" for number, name in enumerate(("Aulne", "Buis", "Cade",
+             "Daphné", "Érable"))]  # fmt: skip
+    failing = iter((False, False, True))  # the first commit begins the load
+
+    def note(tx: Any, facts: Any) -> None:
+        if next(failing, True):
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        [*load(town, *lines).write(AIPD, "odile", note)]
+    assert counted(town, pending_pairs) == 2
+    assert numbers(written(town, *lines)) == {"unmatched": 5}
+    assert counted(town, pending_pairs) == 5
+
+
+# SEED-platform/seed#513, teableio/teable#1828: an identifier is a text
+def test_an_identifier_keeps_its_zeros_and_one_that_lost_them_is_refused(town: Town) -> None:
+    town.say("koha", person("koha", "0042", birthcountry=None))
+    report = load(town, BLANCHE + "42;", PIERRE + "007;").report()
+    assert numbers(report) == {"refused": 1, "unmatched": 1}
+    assert [one.reason for one in report.lines] == ["zeros_lost"]
+    written(town, PIERRE + "007;")
+    with town.ledger.reading() as tx:
+        pairs = pending_of(town)
+        (found,) = pairs.read(tx, [pairs.id_of(KOHA, "koha", "007")])
+    assert found.person["references"][0]["id"] == "007"
+
+
+# madrecha/jamku#923, t-markmann/nc-userimporter#26: the same record twice, in one file or in two
+def test_the_same_record_twice_is_one_pair_or_one_link(town: Town) -> None:
+    town.say("publik", person("publik", "P-1"))
+    lines = BLANCHE + "K-1;", BLANCHE + "K-1;", PIERRE + "K-2;", PIERRE + "K-2;"
+    assert numbers(written(town, *lines)) == {"matched": 1, "linked": 1, "unmatched": 2}
+    written(town, *lines, ODETTE + "K-3;")
+    assert counted(town, pending_pairs) == 2
+    with town.ledger.reading() as tx:
+        linked = select(citizen_links.c.native_id).where(citizen_links.c.system == "koha")
+        assert tx.sql.execute(linked).scalars().all() == ["K-1"]
+
+
+# webhookdb/webhookdb#793: a list that breaks off in the middle is no list
+def test_a_list_that_breaks_off_loads_nobody(town: Town) -> None:
+    class Library:
+        name, manifest = KOHA, find_manifests()["koha"]
+
+        def people(self) -> Iterator[Listed]:
+            yield Listed([person("koha", "K-1")])
+            raise TryLater("la bibliothèque ne répond plus")
+
+    with pytest.raises(TryLater):
+        listed_people(town.acceptance, Library())
+    assert counted(town, loads) == counted(town, pending_pairs) == 0
+
+
+def test_a_listed_person_is_held_to_what_a_line_of_a_file_must_say(town: Town) -> None:
+    without = person("koha", "K-2", birthdate=None)
+    nir = person("koha", "1850578006084")
+
+    class Library:
+        name, manifest = KOHA, find_manifests()["koha"]
+
+        def people(self) -> Iterator[Listed]:
+            yield Listed([person("koha", "K-1"), without, nir, {}], [RecordFault("not_a_text", "/0", "", "207")])
+
+    people = listed_people(town.acceptance, Library())
+    report = FirstLoad(town.ledger, town.acceptance, pending_of(town), KOHA, people, days=1).report()
+    assert numbers(report) == {"unmatched": 1, "refused": 4}
+    assert "1850578006084" not in str(report.lines)
+
+
+def test_a_package_that_cannot_be_asked_is_told_so_at_once(town: Town) -> None:
+    class Mail:
+        name, manifest = KOHA, find_manifests()["mail"]
+
+        def people(self) -> Iterator[Listed]:
+            raise AssertionError("it was asked")
+
+    with pytest.raises(InvalidMessage) as refusal:
+        listed_people(town.acceptance, Mail())
+    assert refusal.value.code == "no_people_list"
