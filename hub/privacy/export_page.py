@@ -64,7 +64,9 @@ def person_page(export: Mapping[str, Any], registry: Registry, retention: Retent
 def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
     return {
         "links": [[one["system"], one["id"]] for one in export["links"]]
-        + [[one["system"], f"{one['id']} (numéro de votre foyer)"] for one in export["households"]],
+        + [[one["system"], f"{one['id']} (numéro de votre foyer)"] for one in export["households"]]
+        + [[one["from"], f"{one['id']} (fiche en attente, gardée jusqu’au {one['kept_until'][:10]})"]
+           for one in export["pending_pairs"]],
         "merges": [[one["at"], one["gone"]] for one in export["merges"]],
         "questions": [
             [one["opened_at"], _ASKED.get(one["kind"], one["kind"]), _DECIDED.get(one["state"], one["state"])]

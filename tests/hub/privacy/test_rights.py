@@ -477,6 +477,47 @@ def test_nobody_is_named_by_the_number_of_a_household(house: House) -> None:
     assert refused.value.code == "household_reference"
 
 
+def test_a_record_that_waits_for_its_person_is_exported_to_them_and_erased_with_them(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    hers = {"identity": IDENTITY, "references": [{"system": "caf", "id": "C-77"}]}
+    alike = {
+        **hers,
+        "identity": {**IDENTITY, "birthdate": "1990-05-17"},
+        "references": [{"system": "caf", "id": "C-78"}],
+    }
+    with house.ledger.transaction() as tx:
+        house.rights.pending.keep(tx, TOWN, CAF, "9509159d2c9f", [(hers, False), (alike, False)], tx.now + 86_400)
+
+    told = house.rights.export(TOWN, maelle, OPERATOR)
+    assert [(one["id"], one["connection"]) for one in told["pending_pairs"]] == [("C-77", CAF)]
+    assert "C-77" in person_page(told, house.acceptance.registry, Retention())
+
+    assert house.rights.erase(TOWN, maelle, OPERATOR).deleted["pending_pairs"] == 1
+    with house.ledger.reading() as tx:
+        assert house.rights.pending.counts(tx) == {CAF: 1}
+
+
+def test_whoever_waits_is_found_by_the_identifier_and_each_look_is_in_the_journal(house: House) -> None:
+    system = house.directory.connections[CAF].system
+    hers = {"identity": IDENTITY, "references": [{"system": system, "id": "C-77"}]}
+    with house.ledger.transaction() as tx:
+        house.rights.pending.keep(tx, TOWN, CAF, "9509159d2c9f", [(hers, False)], tx.now + 86_400)
+
+    assert house.rights.read_pending(CAF, "C-77", OPERATOR)["identity"] == IDENTITY
+    with pytest.raises(InvalidMessage):
+        house.rights.read_pending(CAF, "C-78", OPERATOR)
+    house.rights.erase_pending(CAF, "C-77", OPERATOR)
+    with pytest.raises(InvalidMessage):
+        house.rights.erase_pending(CAF, "C-77", OPERATOR)
+
+    with house.ledger.reading() as tx:
+        acts = [row.act for row in tx.sql.execute(select(journal)) if row.act.startswith("pending-pair")]
+        assert house.rights.pending.counts(tx) == {}
+    assert acts == ["pending-pair.read", "pending-pair.erased"]
+    assert "corvisart" not in house.everything().casefold()
+
+
 def test_other_people_keep_what_is_theirs_when_one_is_erased(house: House) -> None:
     maelle = lived(house)
     shared = house.document(b"facture de Maelle Corvisart")
