@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from hub.wiring import Hub
 
 T = TypeVar("T")
+_WHY = {
+    "folding": "the same since an upgrade",
+    "two_homes": "a child named in two households at two addresses",
+    "other_address": "named in a household that moved, and known at another address than the household was",
+    "named_by_others": "named in a household that moved, by identifiers of others alone",
+}
 _NOT_TOLD = "It is a question again. What the master said before is kept no more: let it say it again."
 citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, merges. Never a list of people.")
 
@@ -262,8 +268,7 @@ def _why(one: Review) -> str:
     """What speaks against it, or the field; since an upgrade, why it is asked now."""
     if one.kind == "links":
         return f"{one.facts['identifiers']} identifiers, which their identity alone brought together"
-    upgrade = "the same since an upgrade" if one.facts.get("why") == "folding" else ""
-    return ", ".join(filter(None, (upgrade, _why_not(one.facts) or one.field)))
+    return ", ".join(filter(None, (_WHY.get(one.facts.get("why", "")), _why_not(one.facts) or one.field)))
 
 
 def _why_not(facts: Any) -> str:

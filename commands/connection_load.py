@@ -50,6 +50,10 @@ def connection_load(
     assessment: Annotated[
         str, typer.Option(metavar="REF", help="With --yes: the reference of the impact assessment (RGPD art. 35).")
     ] = "",
+    missing: Annotated[
+        str, typer.Option(metavar="SOURCE", help="Which of its records this source (tenant.name) must state again.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="With --missing: the file, which is not there yet.")] = None,
     status: Annotated[str, typer.Option(metavar="LOAD", help="How far this load is.")] = "",
     undo: Annotated[str, typer.Option(metavar="LOAD", help="Take this load back, as its report named it.")] = "",
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
@@ -57,9 +61,11 @@ def connection_load(
     """Whom the people of a package are among those who are known: a report, and with `--yes` the links. Nobody becomes
     a citizen by it; who is unknown waits, sealed, for a stated time. Columns:
     family_name;given_names;gender;birthdate;birthplace;id;confidential, and same_person may follow."""
-    asked = [bool(from_file), ask, bool(status), bool(undo)]
+    asked = [bool(from_file), ask, bool(status), bool(undo), bool(missing)]
     if sum(asked) != 1:
-        fail("one of --from FILE, --ask, --status LOAD, --undo LOAD")
+        fail("one of --from FILE, --ask, --status LOAD, --missing SOURCE, --undo LOAD")
+    if bool(missing) != (out is not None) or (out is not None and out.exists()):
+        fail("--missing SOURCE writes --out FILE, which is not there yet")
     if yes and not assessment.strip():
         fail("--assessment REF: the impact assessment comes first (docs/joining.md); nothing is written")
     if undo:
@@ -68,6 +74,12 @@ def connection_load(
         print_json(done) if as_json else typer.echo(
             f"{done['pairs']} pending pair(s) and {done['forgotten']} identifier(s) forgotten, {done['parted']} parted"
             " with what came by them."
+        )
+    elif missing and out is not None:
+        reader = justified(by, reason)
+        number = with_hub(config, lambda hub: _missing(hub, connection, missing, out, reader))
+        print_json({"source": missing, "lines": number}) if as_json else typer.echo(
+            f"{number} line(s) for the staff of {missing}, in {out}. Hand it over, then delete it."
         )
     elif status:
         found = with_hub(config, lambda hub: _status(hub, connection, status))
@@ -94,8 +106,36 @@ def _load(hub: Hub, connection: str, file: Path | None, assessment: str | None, 
     report = one.report() if assessment is None else _write(hub, connection, one, assessment, actor)
     return {
         "load": report.load_id or None, "counts": dict(report.counts), "marked": report.marked, "pending_days": days,
-        "lines": report.lines,
+        "lacks": _lacks(hub, connection, report), "lines": report.lines,
     }  # fmt: skip
+
+
+def _lacks(hub: Hub, connection: str, report: LoadReport) -> list[dict[str, Any]] | None:
+    """What the package lacks of the people of a report, in numbers; None once it is written: see `--status`."""
+    from hub.operations.lacking import lacking_of
+
+    if report.load_id:
+        return None
+    with hub.ledger.reading() as tx:
+        return [
+            {"type": one.type, "field": one.name, "people": one.people, "hub": one.hub, "sources": dict(one.sources)}
+            for one in lacking_of(tx, hub.acceptance, connection, report.people)
+        ]
+
+
+def _missing(hub: Hub, connection: str, source: str, out: Path, reader: Justification) -> int:
+    """In the journal before it is written, and readable for whoever runs the command alone."""
+    from hub.operations.lacking import missing_of
+
+    known_connection(hub, connection)
+    with hub.ledger.transaction() as tx:
+        content, number = missing_of(tx, hub.acceptance, connection, source)
+        journal_act(
+            hub, tx, connection, "load.missing.shown", {"reason": reader.reason}, source=source, number=number
+        )  # fmt: skip
+    out.touch(mode=0o600)
+    out.write_bytes(content)
+    return number
 
 
 def _read(hub: Hub, connection: str, file: Path) -> PackageFile:
@@ -164,22 +204,29 @@ def _status(hub: Hub, connection: str, load_id: str) -> dict[str, Any]:
     import json
 
     from hub.operations.first_load import find_load
+    from hub.operations.lacking import waiting_of
 
     known_connection(hub, connection)
     with hub.ledger.reading() as tx:
         row = find_load(tx, connection, load_id)
+        telling, sources = waiting_of(tx, connection, load_id)
         waiting = hub.pending.counts(tx, load_id).get(connection, 0)
     state = "undone" if row.undone_at else "written" if row.ended_at else "stopped or running"
     return {
         "load": row.id, "connection": connection, "assessment": row.assessment, "by": row.actor, "state": state,
         "began": utc_text(row.started_at), "ended": utc_text(row.ended_at) if row.ended_at else None,
         "reached": row.reached, "counts": json.loads(row.counts), "pending": waiting,
+        "telling": telling, "sources": sources,
     }  # fmt: skip
 
 
 def _say_status(found: Mapping[str, Any]) -> None:
     typer.echo(f"load {found['load']}: {found['state']}, {found['reached']} people, begun {found['began']}")
     typer.echo(_counts(found["counts"]))
+    if found["telling"]:
+        typer.echo(f"{found['telling']} people are still looked at for what is to be told.")
+    for source, number in found["sources"].items():
+        typer.echo(f"{source} must state {number} value(s) again: --missing {source} says of whom.")
     typer.echo(f"{found['pending']} still wait for their person. Impact assessment: {found['assessment']}.")
 
 
@@ -189,6 +236,10 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _say(report: Mapping[str, Any]) -> None:
     typer.echo(_counts(report["counts"]))
+    for lack in report["lacks"] or ():
+        said = f"it lacks {lack['field']} ({lack['type']}) of {lack['people']}: the hub can tell {lack['hub']}"
+        owed = [f"{source} must state {number} again" for source, number in lack["sources"].items()]
+        typer.echo("; ".join([said, *owed]))
     for one in report["lines"][:_SHOWN]:
         typer.echo(f"line {one.line}: {one.verdict}, {_why(one)}")
     if (more := len(report["lines"]) - _SHOWN) > 0:

@@ -246,8 +246,11 @@ def joins(world: World) -> Iterator[Step]:
         (report.counts["matched"], report.counts["unmatched"]) == (3, 1) and not world.counts("annexe"),
     )
     with world.hub.ledger.reading() as tx:
-        (lack,) = lacking_of(tx, world.hub.acceptance, f"{TENANT}.annexe", report.people) or (None,)
-    yield Step("Il manque à l'annexe l'adresse de ces trois ; la plateforme peut la dire", lack and lack.hub == 3)
+        lacks = lacking_of(tx, world.hub.acceptance, f"{TENANT}.annexe", report.people)
+    found = [(lack.name, lack.people, lack.hub) for lack in lacks]
+    yield Step(
+        "Il manque à l'annexe l'adresse de ces trois ; la plateforme peut la dire", found == [("new_address", 3, 3)]
+    )
     *_, written = load.write("AIPD-2026-04", "demonstration", lambda tx, facts: None)
     yield Step(
         f"L'analyse d'impact est nommée, le chargement écrit : {written.load_id}", written.counts["matched"] == 3

@@ -40,7 +40,6 @@ from hub.citizens.identities import People
 from hub.citizens.pending import PURPOSE as PENDING_PAIRS
 from hub.citizens.pending import PendingPairs
 from hub.citizens.rekeying import make_keys_anew
-from hub.citizens.values import key_plain_digests
 from hub.clients import repository as clients
 from hub.clients import webhooks
 from hub.clients.idempotency import use_nonce
@@ -131,7 +130,6 @@ class Hub:
         pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
         communes = dated_communes(self.ledger)
-        key_plain_digests(self.ledger, self.keys)
         self.current = CurrentDirectory(self._directory([]))
         settle_households(self.ledger, self.current.directory, self.journal)
         self.people = People(

@@ -24,6 +24,7 @@ from connectors.conformance.contents import contents
 from connectors.conformance.contract_rule import contract
 from connectors.conformance.declaration import declaration, probe
 from connectors.conformance.deliveries import one_effect, outage, preparation, refusals
+from connectors.conformance.echo import echo
 from connectors.conformance.examination import Examination
 from connectors.conformance.finding import stands_of
 from connectors.conformance.garbage import bad_record, garbage_answers, garbage_calls
@@ -45,7 +46,7 @@ CHECKS: Mapping[str, Callable[[Examination], None]] = {
     "listing": listing,
     "misbehaviours": misbehaviours, "contents": contents, "garbage-answers": garbage_answers,
     "garbage-calls": garbage_calls, "bad-record": bad_record, "contract": contract,
-    "pages": pages, "turns": turns, "order": order,
+    "pages": pages, "turns": turns, "echo": echo, "order": order,
     # These look at all that was heard and raised by the others.
     "leaks": leaks, "fault-codes": fault_codes,
 }  # fmt: skip

@@ -119,6 +119,7 @@ class Case:
     can be said again. `before_again`: what must happen at the package before A is taken once more after B.
     `news`: put so many new records at the twin, each worth the same number of events.
     `turn`: let the record that was there first say A (0) or B (1), as somebody does who works with the package.
+    `retell`: let the package tell, as news of its own, what it holds of the person with this identifier.
     `words`: what the package says for A and B, to be named where one of them is no news.
     `opened`: what is followed of the news, as the hub tells of it: grows with them.
     `inbound`: authentic calls of the package; `resigned`: one of them with another body, as authentic as before;
@@ -142,6 +143,7 @@ class Case:
     before_again: Callable[[], object] | None = None
     news: Callable[[int], object] | None = None
     turn: Callable[[int], object] | None = None
+    retell: Callable[[str], object] | None = None
     words: Sequence[str] = ()
     opened: Sequence[Opened] = ()
     inbound: Sequence[Inbound] = ()

@@ -17,7 +17,9 @@ TIERS = ("bronze", "silver", "gold", "platinum")
 _TABLE = Path(__file__).with_name("tiers.csv")
 _WORDS: Mapping[str, str] = {
     "consumes": "it is told nothing", "polls": "it is not polled", "receives": "it takes no call",
-    "answers": "it is asked nothing", "lists": "it reads no list", "contract": "it names no contract of calls",
+    "answers": "it is asked nothing",
+    "echoes": "no case of its own shows a value that it is told and tells",
+    "lists": "it reads no list", "contract": "it names no contract of calls",
     "people": "it cannot be asked for its people",
 }  # fmt: skip
 
@@ -26,6 +28,12 @@ def _reads_lists(manifest: Manifest) -> bool:
     """Whether a poll reads several records at once: what is followed is asked for one by one."""
     lists = "follow" not in manifest.declared or "every" in manifest.declared.get("poll", {})
     return bool(manifest.poll_seconds) and lists
+
+
+def echoed(manifest: Manifest) -> Sequence[str]:
+    """The types of events about a person's values that a connector is told and tells itself."""
+    told = dict.fromkeys(one.type for one in manifest.consumes)
+    return [one for one in told if one in manifest.publishes and one.startswith("citizen.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Rule:
             "answers": bool(manifest.answers), "lists": _reads_lists(manifest),
             "people": manifest.lists_people,
             "contract": bool({"openapi", "wsdl"} & manifest.declared.get("contract", {}).keys()),
+            "echoes": bool(echoed(manifest)) and (manifest.folder / "case.py").exists(),
         }  # fmt: skip
         return "" if not self.needs or any(done[need] for need in self.needs) else "; ".join(
             _WORDS[need] for need in self.needs

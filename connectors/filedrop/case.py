@@ -71,6 +71,7 @@ def package(files: str) -> Callable[[Bench], AbstractContextManager[Case]]:
                     [(f"F-{n + 7}", f"4 {_STREETS[0]}", "38999", "Valbruyère", "02/03/2026", "") for n in range(count)]
                 ),
                 turn=lambda value: twin.tell_move("F-7", f"4 {_STREETS[value]}", "38999", "Valbruyère"),
+                retell=twin.retell,
                 personal=["Corvisart", "Maëlle", "maelle@", "Benzerti", "Tilleuls", "Vieux Lavoir"],
             )  # fmt: skip
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.filedrop.layout import Layout, News, Site
+from connectors.sdk import values
 from connectors.sdk.row_files import without_apostrophe
 from connectors.sdk.values import named, present
 from schemas.checks import is_french_postal_code
@@ -40,7 +41,7 @@ def read_news(site: Site, news: News, content: bytes) -> Table:
     """A file of the package's own changes: any columns in any order, of which only those named are looked at.
     Raises InvalidMessage when nothing of it can be read; a bad line is a fault of its own."""
     wanted = [news.reference, news.address, news.postal_code, news.city, news.date]
-    more = [name for name in (news.complement, news.family_name, news.given_names) if name]
+    more = [name for name in (news.complement, news.country, news.family_name, news.given_names) if name]
     return read_rows(
         content, [*wanted, *more], encoding=site.form.encoding, separator=site.form.separator, required=wanted
     )
@@ -65,9 +66,7 @@ def move_of(site: Site, news: News, row: Row) -> Move:
         raise InvalidMessage(f"la date n'est pas au format {site.date_format}", code="date") from None
     if not "1900" <= day[:4] <= "2100":
         raise InvalidMessage("l'année de la date n'est pas plausible", code="date")
-    if not cells[news.postal_code] or not city:
-        raise InvalidMessage("le code postal ou la ville manque", code="address")
-    place = {"postal_code": _postal_code(cells[news.postal_code]), "city": city}
+    place = _place(cells[news.postal_code], city, cells[news.country] if news.country else "")
     address = _street(cells[news.address], cells[news.complement] if news.complement else None) | place
     if len(city) > 100 or any(len(part) > 200 for part in address.values()):
         raise InvalidMessage("l'adresse est trop longue", code="address")
@@ -76,8 +75,19 @@ def move_of(site: Site, news: News, row: Row) -> Move:
     return Move(reference, address, day, present({"identity": named(family, names) if names else None}))
 
 
+def _place(code: str, city: str, country: str) -> dict[str, str]:
+    """An address without a country is in France."""
+    told = values.country(country or "FR").value
+    if told is None:
+        raise InvalidMessage("le pays ne se lit pas", code="address")
+    if not city or (told == "FR" and not code):
+        raise InvalidMessage("le code postal ou la ville manque", code="address")
+    if told == "FR":
+        return {"postal_code": _postal_code(code), "city": city}
+    return present({"postal_code": values.postal_code(code).value or "", "city": city, "country": told})
+
+
 def _postal_code(text: str) -> str:
-    """These files have no column for a country: an address without one is in France."""
     code = text.replace(" ", "")
     if len(code) == 4 and code.isdecimal():
         why = (

@@ -18,6 +18,7 @@ from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
 from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
 from connectors.sdk.row_files import without_apostrophe
+from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
@@ -146,7 +147,7 @@ class FileDrop(RequestFolder):
         value = {"value": move.address, "source": system, "date": move.date, "quality": "declared"}
         citizen = reference_link(system, move.reference) | dict(move.named)
         data = {"citizen": citizen, "new_address": value, "effective_on": move.date}
-        return self.event("citizen.address-changed", data, id=id)
+        return self.event("citizen.address-changed", data, id=id, version=address_version(data))
 
     def _answer_event(self, row: TableRow, id: str) -> Event | None:
         """None when the row concerned no request and the package only confirms: there is nobody to tell."""

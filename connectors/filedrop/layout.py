@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Column:
     absent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     prefix: str
     columns: tuple[Column, ...]
@@ -44,6 +45,14 @@ class Layout:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def untold_countries(self) -> Sequence[str]:
+        """Where the country of each address stands of which the columns tell a part, and not that."""
+        read = {one for column in self.columns for one in (*column.sources, column.then) if one}
+        parts = (one.rpartition("/") for one in read)
+        wanted = {f"{place}/country" for place, _, part in parts if part in ("city", "postal_code", "street")}
+        return sorted(wanted - read)
 
     @property
     def carries_files(self) -> bool:
@@ -61,6 +70,7 @@ class News:
     city: str
     date: str
     complement: str | None = None
+    country: str | None = None
     family_name: str | None = None
     given_names: str | None = None
 
@@ -95,7 +105,10 @@ class Site:
         return self.form.encoding
 
     def row(self, layout: Layout, view: Mapping[str, Any]) -> tuple[str, ...]:
-        """The cells of one event, as text that the site's encoding can hold. Raises Refused, naming the column only."""
+        """The cells of one event, as text that the site's encoding can hold. Raises Refused, naming the column only; or
+        for an address abroad that the columns would make one in France."""
+        if any(value_at(view, country) not in (None, "FR") for country in layout.untold_countries):
+            raise Refused("L'adresse est à l'étranger et le fichier n'a pas de colonne pour le pays.", native="country")
         return tuple(self._cell(column, view) for column in layout.columns)
 
     def date(self, text: str) -> str:

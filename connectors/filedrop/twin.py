@@ -106,11 +106,21 @@ class PackageTwin(FolderTwin):
         self._known.add(key)
         reference = row[next(column.name for column in layout.columns if column.required)]
         self.applied.append((reference, row))
-        self.records.setdefault(reference, {}).update({name: cell for name, cell in row.items() if cell})
-        if self.echoing and self._news.city in row:
-            address, postal_code, city = (row[n] for n in (self._news.address, self._news.postal_code, self._news.city))
-            self.tell_move(reference, address, postal_code, city, complement=row.get(self._news.complement, ""))
+        moved = self._news.city in row
+        self.records.setdefault(reference, {}).update({name: cell for name, cell in row.items() if cell or moved})
+        if self.echoing and moved:
+            self._give_back(reference, row)
         return key
+
+    def retell(self, reference: str) -> None:
+        """Give the address that was dropped last for this identifier back as the package's own news."""
+        self.collect()
+        rows = (row for whose, row in reversed(self.applied) if whose == reference and self._news.city in row)
+        self._give_back(reference, next(rows))
+
+    def _give_back(self, reference: str, row: Mapping[str, str]) -> None:
+        address, postal_code, city = (row[n] for n in (self._news.address, self._news.postal_code, self._news.city))
+        self.tell_move(reference, address, postal_code, city, complement=row.get(self._news.complement, ""))
 
     def _rows(self, layout: Layout, content: bytes) -> Iterator[dict[str, str]]:
         if self._site.form.format == "xml":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -38,13 +38,13 @@ def _about(card: str) -> Question:
 
 
 @contextmanager
-def library(bench: Bench) -> Iterator[Case]:
+def _library(bench: Bench, layout: str) -> Iterator[Case]:
     with KohaTwin(now=bench.clock() - timedelta(days=3)) as twin:
         twin.add(CARD, **_HOME, **_PATRON, expiry_date="2027-08-31")
         twin.clock = bench.clock() - timedelta(hours=1)
         settings: dict[str, Any] = {
             "base_url": twin.base, "client_id": "unefois", "client_secret": Secret("clef-koha"), "catch_up_days": 1,
-            "timeout_seconds": bench.timeout,
+            "timeout_seconds": bench.timeout, "address_layout": layout,
         }  # fmt: skip
         known: list[int] = []
 
@@ -54,6 +54,11 @@ def library(bench: Bench) -> Iterator[Case]:
         def turn(value: int) -> None:
             twin.clock = max(twin.clock, bench.clock() - timedelta(seconds=30))
             twin.change_address(known[0], address=f"7 {_STREETS[value]}")
+
+        def retell(card: str) -> None:
+            """A librarian writes a note: the record has another date, and its address stands as it was written."""
+            twin.clock = max(twin.clock, bench.clock() - timedelta(seconds=30))
+            twin.change_address(twin.patron(card)["patron_id"], staff_notes="carte vérifiée")
 
         yield Case(
             connect=lambda: Koha(bench.context(settings)),
@@ -71,6 +76,7 @@ def library(bench: Bench) -> Iterator[Case]:
             ],
             news=news,
             turn=turn,
+            retell=retell,
             personal=["Quenneville", "Lavoir", "Marché", CARD, "n@q.example"],
             asked=[
                 Asked(
@@ -82,4 +88,9 @@ def library(bench: Bench) -> Iterator[Case]:
         )
 
 
-cases = (library,)
+def library(layout: str) -> Callable[[Bench], AbstractContextManager[Case]]:
+    """One that keeps the number with the street, or apart."""
+    return lambda bench: _library(bench, layout)
+
+
+cases = (library("one-line"), library("split"))

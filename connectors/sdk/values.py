@@ -15,9 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
-import phonenumbers
-
-from schemas import identities
+from schemas import identities, phones
 from schemas.checks import is_date, is_siret, is_visible
 from schemas.communes import FRANCE
 from schemas.names import joined_name
@@ -121,16 +119,12 @@ def phone(text: str, region: str = "FR") -> Reading[str]:
     if len(line) > _LONGEST_NUMBER:
         return Reading(None)
     number = _EXTENSION.sub("", line)
-    if _LETTER.search(number):  # `phonenumbers` would dial them, as American keypads do
+    if _LETTER.search(number):  # a library would dial them, as American keypads do
         return Reading(None)
-    try:
-        parsed = phonenumbers.parse(number, region)
-    except phonenumbers.NumberParseException:
+    written = phones.international(number, region)
+    if written is None:
         return Reading(None)
-    if not phonenumbers.is_possible_number(parsed) or parsed.extension:
-        return Reading(None)
-    international = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
-    return Reading(number if _WRITTEN_PHONE.fullmatch(number) else international, whole=number == line)
+    return Reading(number if _WRITTEN_PHONE.fullmatch(number) else written, whole=number == line)
 
 
 def email(text: str) -> Reading[str]:

@@ -21,10 +21,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from bus.ledger import Entry, Ledger, Raced, Transaction
 from hub.acceptance.form import check_form, check_schema, encode_within
 from hub.acceptance.mentions import people_named
-from hub.acceptance.rules import Reading, Rules, Understood
+from hub.acceptance.restating import restate
+from hub.acceptance.rules import Reading, Restated, Rules, Understood
 from hub.acceptance.statements import Statement, statement_of
 from hub.citizens.households import refuse_household_alone
 from hub.citizens.identities import People
+from hub.citizens.news import NewsBook
 from hub.citizens.nir import doubtful_systems, refuse_nir, without_doubtful
 from hub.citizens.questions import hold
 from hub.citizens.repository import Citizens
@@ -40,6 +42,7 @@ from schemas.registry import Registry
 Outcome = Literal["accepted", "duplicate", "echo", "skipped", "refused"]
 _UNKNOWN = "unknown_request"
 _WIDEST = Limits()
+_NOTHING: Mapping[str, Restated] = {}
 WORDED = 20  # breaches of a schema that are told in words in one batch
 
 
@@ -74,6 +77,7 @@ class Acceptance:
         self.ask_whose_numbers = ask
         self.registry, self.people, self.limits, self.rules = registry, people, limits, rules
         self.current, self._pepper, self._count = current, pepper, count
+        self.news = NewsBook(people.keys if people is not None else None, pepper)
 
     @property
     def directory(self) -> Directory:
@@ -125,11 +129,13 @@ class Acceptance:
 
     def admit(
         self, tx: Transaction, origin: Origin, checked: Sequence[Submitted], *, seconds: float | None = None,
-        skip: Collection[str] = (),
+        skip: Collection[str] = (), restated: Mapping[str, Restated] = _NOTHING,
     ) -> list[Verdict]:  # fmt: skip
         """The rules that need the database. `checked` came from `check` of the same origin. `seconds`: after so many at
-        the door the rest is left, and has no verdict; the first event never is."""
+        the door the rest is left, and has no verdict; the first event never is. `restated`: by their ids, the events by
+        which the hub says again what it knows, where anybody lacks it; of the others `echo` without a number."""
         batch = _Batch(tx, self, origin, skip)
+        batch.reading.restated = restated
         verdicts = batch.run(checked, seconds)
         for (event_type, outcome), number in Counter(map(self._counted, checked, verdicts)).items():
             self._count(origin.tenant, event_type, outcome, number)
@@ -137,6 +143,8 @@ class Acceptance:
             self.say_as_hub(tx, origin.tenant, batch.reading.said)
         for act in batch.reading.afterwards:
             act()
+        for citizen_id, fields in batch.reading.lacking:
+            restate(self, tx, origin.tenant, citizen_id, fields)
         return verdicts
 
     def say_as_hub(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
@@ -211,7 +219,7 @@ class _Batch:
         most = None if origin.internal or origin.unlimited else acceptance.limits.questions_per_day
         self.reading = Reading(
             tx, origin, acceptance.directory, acceptance.citizens(tx, origin.name, most),
-            lambda tenant, events: acceptance.say_as_hub(tx, tenant, events),
+            lambda tenant, events: acceptance.say_as_hub(tx, tenant, events), acceptance.news,
         )  # fmt: skip
 
     def run(self, checked: Sequence[Submitted], seconds: float | None) -> list[Verdict]:
@@ -245,8 +253,11 @@ class _Batch:
                 else:
                     # Not of what is known already: its documents may have been forgotten since.
                     access.check_named(self._tx, self._origin, item)
-                    found[place] = self._understood(item, stated[place])
-                    here[key] = (digest, place)
+                    understood = self._understood(item, stated[place])
+                    if understood.silent:
+                        verdicts[place] = Verdict("echo")
+                        continue
+                    found[place], here[key] = understood, (digest, place)
             except InvalidMessage as error:
                 skipped = error.code == _UNKNOWN and self._may_skip(item)
                 verdicts[place] = Verdict("skipped") if skipped else Verdict("refused", error=error)

@@ -16,9 +16,13 @@ from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.mentions import values_of
 from hub.acceptance.refused import keep_refused
+from hub.acceptance.restating import restate
+from hub.acceptance.telling import given_again
 from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import keep_number
+from hub.citizens.news import SEQ, short
 from hub.citizens.nir import doubtful_systems, is_refused
 from hub.citizens.repository import Link, ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
@@ -84,7 +88,9 @@ class Deliveries:
             known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
             references = self._references(tx, member, keys, known)
             view = self._granted_view(stored, member)
-            return with_recipient(view, self._reading_system(member), references.get(stored.seq)).encode()
+            return with_recipient(
+                view, self._acceptance.directory.reading_system(member), references.get(stored.seq)
+            ).encode()
         consumed = member.consumes.get(stored.event.type)
         key = (stored.seq, consumed.version if consumed else 0, consumed.fields if consumed else ())
         encoded = self._encoded.get(key)
@@ -109,7 +115,7 @@ class Deliveries:
         seen = {**views, **{seq: self._granted_view(stored, member) for seq, stored in missing.items()}}
         keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
         references = self._references(tx, member, keys, identifiers)
-        live, reader = self._live(tx, member, keys), self._reading_system(member)
+        live, reader = self._live(tx, member, keys), self._acceptance.directory.reading_system(member)
         return {
             c.seq: Delivery(
                 event=with_recipient(seen[c.seq], reader, references.get(c.seq)),
@@ -143,10 +149,25 @@ class Deliveries:
         parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
         if parked:
             self._acceptance.say_as_hub(tx, member.tenant, parked)
+        self._take_back(tx, connection, ended)
         self._announce_refusals(tx, member, [item for item in ended if item.finished.state == REFUSED])
         over = [item for item in ended if item.delivery.request_id and item.finished.state in FINAL]
         changes = [item.finished.seq for item in over if item.delivery.event.type.startswith("citizen.")]
         self._announce_outcomes(tx, member.tenant, changes)
+
+    def _take_back(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
+        """What was refused, or prepared only, its reader does not know."""
+        refused, observed = dict[str, list[tuple[str, int]]](), dict[str, list[tuple[str, int]]]()
+        for item in ended:
+            finished, key = item.finished, item.finished.order_key
+            if key.startswith("c:") and finished.state == REFUSED:
+                refused.setdefault(key[2:], []).append((connection, finished.seq))
+            elif key.startswith("c:") and finished.state == DELIVERED and finished.answer == OBSERVED:
+                observed.setdefault(key[2:], []).append((connection, finished.seq))
+        if refused:
+            self._acceptance.news.take_back_of(tx, refused)
+        if observed and self._member(connection).mode != "observe":
+            self._acceptance.news.take_back_of(tx, observed, observed=True)
 
     def _accept_returned(self, tx: Transaction, member: ConnectionRouting, returned: Sequence[Sequence[Event]]) -> None:
         """Accept what handlers returned. Their calls are done, and to replay them would repeat them: what is refused is
@@ -178,6 +199,7 @@ class Deliveries:
         parked."""
         if not tx.skip(connection, seq, cause):
             return False
+        self._acceptance.news.take_back(tx, [(connection, seq)])
         stored = tx.load([seq])[seq]
         if stored.request_id and stored.event.type.startswith("citizen."):
             self._announce_outcomes(tx, stored.tenant, [seq])
@@ -185,14 +207,51 @@ class Deliveries:
 
     def replay(self, tx: Transaction, connection: str, seq: int) -> bool:
         """Try a parked or refused delivery again for an operator. False when it is neither. Raises InvalidMessage when
-        a mark has since made it confidential to this connection."""
+        a mark has since made it confidential to this connection, and `overtaken` when the connection has since been
+        given, or has said, something newer of all that a refused one says. Of one that is overtaken in part, the hub
+        says what the connection still lacks in an event of its own, and the refused one stays refused."""
         stored = tx.load([seq]).get(seq)
         if stored is not None and not self._may_know(tx, connection, stored):
             raise InvalidMessage("dossier confidentiel : rien n'est transmis à ce raccordement", code="refused")
+        if stored is not None and self._is_refused(tx, connection, seq):
+            overtaken, left = self._overtaken(tx, connection, stored)
+            if overtaken and left:
+                restate(self._acceptance, tx, stored.tenant, stored.order_key[2:], left)
+                return True
+            if overtaken:
+                message = "ce raccordement a reçu ou dit depuis une valeur plus récente"
+                raise InvalidMessage(message, code="overtaken")
         if not tx.replay(connection, seq):
             return False
         look_again(tx, connection, seq)
         return True
+
+    def _is_refused(self, tx: Transaction, connection: str, seq: int) -> bool:
+        return any(row.connection == connection and row.state == REFUSED for row in tx.deliveries_of([seq]))
+
+    def _overtaken(self, tx: Transaction, connection: str, stored: StoredEvent) -> tuple[set[str], set[str]]:
+        """The fields of a refused event about a citizen of which its connection has something newer, and the others.
+        Where it has none, it is noted as given again."""
+        values, member = values_of(stored.event), self._acceptance.directory.connections.get(connection)
+        consumed = member.consumes.get(stored.event.type) if member is not None else None
+        if not values or member is None or consumed is None or not stored.order_key.startswith("c:"):
+            return set(), set()
+        tx.hold_door()
+        book, directory = self._acceptance.news, self._acceptance.directory
+        news, known = book.known(tx, [stored.order_key[2:]])
+        mine = {one.field: one for one in known if one.field in values}
+        overtaken = {
+            name for name, one in mine.items()
+            if any((entry[SEQ] or 0) > stored.seq for entry in one.entries(short(connection)))
+        }  # fmt: skip
+        if not overtaken:
+            found = identifiers_of(tx, [stored.order_key[2:]])
+            native = found.get((member.tenant, directory.reading_system(member), stored.order_key[2:]))
+            for name, one in mine.items():
+                entry = given_again(book.digests, directory, stored.event, name, member, native, stored.seq, tx.now)
+                one.note(short(connection), entry)
+            news.save()
+        return overtaken, values.keys() - overtaken
 
     def _may_know(self, tx: Transaction, connection: str, stored: StoredEvent) -> bool:
         request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
@@ -223,7 +282,7 @@ class Deliveries:
         people = {seq: key[2:] for seq, (key, _) in keys.items() if key.startswith("c:")}
         cases = {seq: request for seq, (key, request) in keys.items() if request and seq not in people}
         by_case = timelines.references(tx, sorted(set(cases.values()))) if cases else {}
-        own = self._reading_system(member)
+        own = self._acceptance.directory.reading_system(member)
         found = {
             seq: native for seq, citizen in people.items()
             if (native := identifiers.get((member.tenant, own, citizen))) is not None
@@ -233,9 +292,6 @@ class Deliveries:
             if mine:
                 found[seq] = mine[0]
         return found
-
-    def _reading_system(self, member: ConnectionRouting) -> str:
-        return self._acceptance.directory.reading_system(member)
 
     def _live(self, tx: Transaction, member: ConnectionRouting, keys: Mapping[int, tuple[str, str | None]]) -> set[int]:
         """Which deliveries are really sent: all in `live`, none in `observe`, the named ones in `pilot`."""
@@ -266,6 +322,7 @@ class Deliveries:
                 else:
                     link = Link("told", member.name)
                     link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link, tell=tell)
+                self._note_link(tx, member, item)
         elif delivery.request_id is not None:
             book = Requests(tx)
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])
@@ -276,6 +333,14 @@ class Deliveries:
                 except InvalidMessage as error:  # it stays with the request that had it first
                     _log.warning("reference not kept", connection=member.name, code=error.code)
                 book.save()
+
+    def _note_link(self, tx: Transaction, member: ConnectionRouting, item: Ended) -> None:
+        """A package that gave somebody an identifier when it was told of them has been told under it."""
+        system, key = self._acceptance.directory.reading_system(member), item.finished.order_key[2:]
+        native = identifiers_of(tx, [key]).get((member.tenant, system, key))
+        if native is not None and item.delivery.reference != native:
+            link = self._acceptance.news.digests.of_link(system, native)
+            self._acceptance.news.relink(tx, member.name, key, item.finished.seq, link)
 
     def _may_keep(self, member: ConnectionRouting, native_id: str) -> bool:
         """Whether an identifier that a package gave somebody is surely no social security number."""

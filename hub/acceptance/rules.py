@@ -16,6 +16,7 @@ from bus.tables import SKIPPED
 from hub.acceptance.mentions import citizen_of, household_of, people_of, request_record, values_of
 from hub.acceptance.statements import Claim, Reference, Statement, keep_unproved
 from hub.citizens.catch_ups import ask_for_known
+from hub.citizens.news import NewsBook
 from hub.citizens.repository import Citizen, Citizens
 from hub.clients.origin import Origin
 from hub.requests import repository as timelines
@@ -36,7 +37,8 @@ class Understood:
     """What a rule makes of one event. `order_key`: design, promise 3. `event`: what of it is spread, when that is not
     all of it. `echo`: it says what is known already. `review`: values that wait for an operator. `unread`: somebody
     must act on it, and nobody who treats the request gets it. `held`: its questions are too many, and it waits for an
-    operator; `urgent`: the same day. `numbered`: rows that are to hold the number of the event, beside its `steps`."""
+    operator; `urgent`: the same day. `numbered`: rows that are to hold the number of the event, beside its `steps`.
+    `silent`: there is nobody to whom the hub would say it, and so it says nothing."""
 
     order_key: str
     route: Route = _NOBODY
@@ -49,6 +51,17 @@ class Understood:
     unread: bool = False
     held: bool = False
     urgent: bool = False
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restated:
+    """Of what the hub says again: whom it is about, and the facts by which what was said first was routed."""
+
+    citizen_id: str
+    procedure: str | None = None
+    intakes: tuple[str, ...] = ()
+    confidential: bool = False
 
 
 class Rule(Protocol):
@@ -100,19 +113,24 @@ def subject_key(event: Event, request: Request | None = None) -> str:
 
 class Reading:
     """What one batch of one origin reads and changes: citizens, requests and marks, read at once by `prefetch` and
-    written at once by `save`. `said`: what the hub itself says because of it; `afterwards`: what is done in the same
+    written at once by `save`. `said`: what the hub itself says because of it; `lacking`: by citizen the fields that it
+    says again, since some lack them and not all; `restated`: by the id of an event, what the hub says again;
+    `afterwards`: what is done in the same
     commit once the events have their numbers. `say_as_hub` accepts what the hub itself says in a tenant, in the same
     commit, and gives the numbers of what was not refused."""
 
     def __init__(
         self, tx: Transaction, origin: Origin, directory: Directory, citizens: Citizens,
-        say: Callable[[str, Sequence[Event]], Sequence[int]],
+        say: Callable[[str, Sequence[Event]], Sequence[int]], news: NewsBook,
     ) -> None:  # fmt: skip
+        self.news = news
         self.tx, self.origin, self.tenant, self.directory = tx, origin, origin.tenant, directory
         self.requests, self.citizens, self.say_as_hub = Requests(tx), citizens, say
         self.followed = FollowedSubjects(tx)
         self.said: list[Event] = []
         self.afterwards: list[Callable[[], None]] = []
+        self.lacking: list[tuple[str, set[str]]] = []
+        self.restated: Mapping[str, Restated] = {}
         self._marked: set[str] = set()
         self._parties = directory.parties(origin)
         self._claims: list[Claim] = []
@@ -229,21 +247,38 @@ class Reading:
         """Who gets the event. `citizen`: whom it is about, for connections that ask for those they know; `marked`:
         somebody in it is confidential; `alone`: the one client or connection that may get it; `acts`: somebody must act
         on it. Noted, when nobody who treats the request gets it."""
-        request = understood.request
+        found = self.routed(understood, event, citizen=citizen, marked=marked, alone=alone, acts=acts)
+        self.take_route(understood, found, acts=acts)
+
+    def facts(
+        self, event: Event, request: Request | None = None, *, citizen: Citizen | None = None, marked: bool = False,
+        alone: str | None = None, acts: bool = False,
+    ) -> Facts:  # fmt: skip
+        """What routing needs to know of an event, as `route` is told it."""
         if citizen is not None:
             systems = self.citizens.systems(citizen)
         else:
             linked = request is not None and self.directory.asks_for_links(self.tenant, event.type)
             systems = self.requests.systems(request) if linked and request is not None else frozenset()
-        facts = Facts(
+        return Facts(
             tenant=self.tenant, type=event.type, origin=self.origin.name,
             procedure=request.procedure if request else None, intakes=request.intakes if request else (),
             systems=systems, confidential=marked or bool(request and request.confidential), alone=alone, acts=acts,
         )  # fmt: skip
+
+    def routed(self, understood: Understood, event: Event, **more: Any) -> Route:
+        """As `route`, of which nothing is noted yet."""
+        facts = self.facts(event, understood.request, **more)
         if facts not in self._routes:
             self._routes[facts] = self.directory.route(facts)
-        understood.route = self._routes[facts]
-        understood.unread = acts and not self.directory.is_treated(understood.route.to, facts.intakes)
+        return self._routes[facts]
+
+    def take_route(self, understood: Understood, route: Route, *, acts: bool = False) -> None:
+        """This is the way of the event."""
+        request = understood.request
+        understood.route = route
+        intakes = request.intakes if request else ()
+        understood.unread = acts and not self.directory.is_treated(route.to, intakes)
         if understood.route.withheld and request is not None:
             names = ", ".join(self.directory.label(name) for name in understood.route.withheld)
             reason = f"dossier confidentiel : rien n'est transmis à {names}"
@@ -271,12 +306,14 @@ class Reading:
         self.citizens.save()
         if self._claims:
             keep_unproved(self.tx, self.origin, self._claims)
-        withhold(self.tx, self.directory, self.tenant, self._marked, self.requests.concealed)
+        if self._marked or self.requests.concealed:
+            withhold(self.tx, self.directory, self.news, self.tenant, self._marked, self.requests.concealed)
 
 
 def withhold(
-    tx: Transaction, directory: Directory, tenant: str, citizens: Collection[str], requests: Collection[str]
-) -> None:
+    tx: Transaction, directory: Directory, news: NewsBook, tenant: str, citizens: Collection[str],
+    requests: Collection[str],
+) -> None:  # fmt: skip
     """These citizens and requests are confidential from now on: a mark stops what is still on its way, too."""
     if not citizens and not requests:
         return
@@ -288,3 +325,4 @@ def withhold(
         if not directory.may_know(connection, procedure, intakes):
             withheld.append((connection, seq))
     tx.withhold(withheld, "dossier confidentiel : rien n'est transmis")
+    news.take_back(tx, withheld)

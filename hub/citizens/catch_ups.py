@@ -38,8 +38,8 @@ _ASK = Statement("""
 _ASK_KNOWN = Statement("""
     INSERT INTO catch_ups (citizen_id, field, reader, seq, tenant, cause, due, origin, asked_at)
     SELECT asked.id, '', '', 0, :tenant, :cause, :now, NULL, :now FROM {asked(id text, field text)}
-    WHERE EXISTS (SELECT 1 FROM citizen_values WHERE citizen_values.citizen_id = asked.id)
-        OR EXISTS (SELECT 1 FROM citizens AS gone JOIN citizen_values ON citizen_values.citizen_id = gone.id
+    WHERE EXISTS (SELECT 1 FROM citizen_news WHERE citizen_news.citizen_id = asked.id)
+        OR EXISTS (SELECT 1 FROM citizens AS gone JOIN citizen_news ON citizen_news.citizen_id = gone.id
             WHERE gone.merged_into = asked.id)
     ON CONFLICT (citizen_id, field, reader, seq) DO UPDATE SET due = excluded.due, origin = NULL
         WHERE excluded.due < catch_ups.due

@@ -91,6 +91,10 @@ class HouseholdNumbers:
         """The systems that have a number for this citizen."""
         return self._told.get(citizen_id, {}).keys()
 
+    def last(self, citizen_id: str, system: str) -> str | None:
+        """The number of this citizen's household that was told last."""
+        return self._told.get(citizen_id, {}).get(system)
+
     def untold(self, tenant: str, citizen_id: str, person: Person) -> list[Pair]:
         """Those of the numbers in a record that were not the last ones told of this citizen."""
         told = self._told.get(citizen_id, {})

@@ -399,16 +399,19 @@ class Identities:
         self._open_review(tenant, "links", (citizen_id,), facts, citizen_id=citizen_id)
 
     def doubt_value(
-        self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
-    ) -> bool:
-        """An operator must say whether this value is to be taken, though who is master of the field says otherwise.
-        False when the origin may ask no more today."""
+        self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any], *,
+        about: str | None = None,
+    ) -> bool:  # fmt: skip
+        """An operator must say whether this value is to be taken: who is master of the field says otherwise, or the
+        facts say why. What is said `about` (by default all of it) is asked once. False when the origin may ask no more
+        today."""
         content = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-        digest = hashlib.sha256(self._people.pepper + content).hexdigest()
-        about = (citizen_id, field, digest)
-        if not self._quota.allows(self._asked.keys(), {review_id(tenant, "value", *about)}):
+        key = content if about is None else about.encode()
+        digest = hashlib.sha256(self._people.pepper + key).hexdigest()
+        named = (citizen_id, field, digest)
+        if not self._quota.allows(self._asked.keys(), {review_id(tenant, "value", *named)}):
             return False
-        review = self._open_review(tenant, "value", about, facts, citizen_id=citizen_id, field=field)
+        review = self._open_review(tenant, "value", named, facts, citizen_id=citizen_id, field=field)
         self._values.append((review, (citizen_id, content, VALUE + review.encode())))
         return True
 

@@ -21,11 +21,10 @@ from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
 from hub.citizens.matching import Comparison, Field
+from hub.citizens.news import Digests, KnownNews
+from hub.citizens.news import Rank as Rank
 from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
-from hub.citizens.value_digests import Person, value_digest
-from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
-from hub.citizens.values import KnownValues
-from hub.citizens.values import Rank as Rank
+from hub.citizens.value_digests import Person
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names, is_no_name
@@ -54,7 +53,6 @@ _LINKS_OF = Statement("SELECT tenant, system, native_id, citizen_id FROM citizen
 _IDENTIFIERS = Statement("""
     SELECT tenant, system, native_id, citizen_id, 0 AS since FROM citizen_links WHERE citizen_id {ids:text}
     UNION ALL SELECT tenant, system, native_id, citizen_id, since FROM household_links WHERE citizen_id {ids:text}
-    ORDER BY since DESC, native_id
 """)
 _IDENTIFIERS_NOW = Statement("""
     SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id, 0 AS since FROM citizens
@@ -62,7 +60,7 @@ _IDENTIFIERS_NOW = Statement("""
     WHERE citizens.id {ids:text}
     UNION ALL SELECT citizens.id, numbers.tenant, numbers.system, numbers.native_id, numbers.since FROM citizens
     JOIN household_links AS numbers ON numbers.citizen_id = citizens.merged_into
-    WHERE citizens.id {ids:text} ORDER BY since DESC, native_id
+    WHERE citizens.id {ids:text}
 """)
 _RENUMBERED = Statement("""
     SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
@@ -166,9 +164,9 @@ class Citizens:
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, Any]] = []
         self._numbers = HouseholdNumbers(tx, people)
-        self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
+        self.news = KnownNews(tx, people.keys if people is not None else None, Digests(pepper), self._new)
+        self._natives: dict[tuple[str, str], str] = {}  # by citizen and system, under which that system is told
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
-        self._digests: dict[int, tuple[Any, str]] = {}
         self._pivots_of: dict[int, tuple[Person, str | None]] = {}
 
     def prefetch(
@@ -192,7 +190,7 @@ class Citizens:
                     self._long_unseen.add(row.id)
             if row.system is not None:
                 self._links[(tenant, row.system, row.native_id)] = row.id
-                self._systems.setdefault(row.id, set()).add(row.system)
+                self._add_system(row.id, row.system, row.native_id)
         if merged:
             self._follow_merges(tenant, merged)
         self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
@@ -202,7 +200,7 @@ class Citizens:
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
             self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
-        self._values.prefetch(
+        self.news.prefetch(
             (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
         )
 
@@ -336,6 +334,14 @@ class Citizens:
         """The citizens marked confidential since this was last asked."""
         fresh, self._fresh_marks = self._fresh_marks, set()
         return fresh
+
+    def known(self, citizen_id: str) -> Citizen:
+        """Who has this id; the person into whom they were merged."""
+        self._read_citizens([citizen_id])
+        whole = self._by_id[citizen_id].merged_into or citizen_id
+        self._read_citizens([whole])
+        self._numbers.prefetch(self._by_id[whole].tenant, [whole])
+        return self._by_id[whole]
 
     def foresee(self, tenant: str, person: Person) -> _Place:
         """Whom `resolve` will take a record for, and what it will ask. Changes nothing; raises as it does."""
@@ -500,23 +506,9 @@ class Citizens:
             found.setdefault((citizen_id, system), []).append(native_id)
         return found
 
-    def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
-        """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
-        said itself before another said better. `dated`: what it says to be newer than that is news."""
-        return self._values.is_echo(citizen.id, field, self._digest(value), holder, dated=dated)
-
-    def yields(self, citizen: Citizen, field: str, rank: Rank, *, master: str) -> bool:
-        """Whether another's value of this `rank` must wait for an operator: the known one is the master's and of at
-        least the same rank."""
-        return self._values.yields(citizen.id, field, rank, master=master)
-
-    def learn(
-        self, citizen: Citizen, field: str, value: Any, *, by: str, told: Sequence[str], system: str = "",
-        rank: Rank = (0, 0.0),
-    ) -> None:  # fmt: skip
-        """Note the value now known of a field. `by`: the origin that published it; `told`: the connections that it is
-        delivered to, from which it would be an echo; `system`, `rank`: whose value it is and what it is worth."""
-        self._values.learn(citizen.id, field, self._digest(value), by=by, told=told, system=system, rank=rank)
+    def reference(self, citizen: Citizen, system: str) -> str | None:
+        """The identifier under which this system is told of a citizen, as `identifiers_of` chooses it; None without."""
+        return self._numbers.last(citizen.id, system) or self._natives.get((citizen.id, system))
 
     def save(self) -> None:
         sql, now = self._tx.sql, self._tx.now
@@ -535,7 +527,7 @@ class Citizens:
         self._numbers.save()
         if self.identities is not None:
             self.identities.save()
-        self._values.save()
+        self.news.save()
 
     def _new_among(self, tenant: str, people: Iterable[Person]) -> list[Person]:
         """Those with an identity whom nobody linked, and who are surely nobody of those who have it."""
@@ -608,7 +600,7 @@ class Citizens:
                 self._long_unseen.add(row.id)
         for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
-            self._systems.setdefault(row.citizen_id, set()).add(row.system)
+            self._add_system(row.citizen_id, row.system, row.native_id)
 
     def _is_thin(self, person: Person) -> bool:
         """Whether an identity is told that is not full enough to match on by itself."""
@@ -649,16 +641,16 @@ class Citizens:
     def _link(self, citizen: Citizen, key: tuple[str, str, str], link: Link) -> None:
         if key not in self._links:
             self._links[key] = citizen.id
-            self._systems.setdefault(citizen.id, set()).add(key[1])
+            self._add_system(citizen.id, *key[1:])
             if self.identities is not None:
                 self.identities.add_native_id(citizen.id, *key[1:])
             self._new_links.append(link.row(self._tx, key, citizen.id))
 
-    def _digest(self, value: Any) -> str:
-        found = self._digests.get(id(value))
-        if found is None:
-            found = self._digests[id(value)] = (value, value_digest(value))
-        return found[1]
+    def _add_system(self, citizen_id: str, system: str, native_id: str) -> None:
+        self._systems.setdefault(citizen_id, set()).add(system)
+        known = self._natives.setdefault((citizen_id, system), native_id)
+        if native_id < known:
+            self._natives[(citizen_id, system)] = native_id
 
     def _pivot_of(self, person: Person) -> str | None:
         found = self._pivots_of.get(id(person))
@@ -707,14 +699,19 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     merged = _IDENTIFIERS_NOW.send(tx.sql, ids=ids) if ids else ()
 
     def found() -> dict[tuple[str, str, str], str]:
-        first: dict[tuple[str, str, str], str] = {}
+        first: dict[tuple[str, str, str], tuple[float, str]] = {}
+
+        def choose(key: tuple[str, str, str], row: Any) -> None:
+            one = (-row.since, row.native_id)  # in the order of the program, not of a database
+            first[key] = min(one, first.get(key, one))
+
         for row in own:
-            first.setdefault((row.tenant, row.system, row.citizen_id), row.native_id)
+            choose((row.tenant, row.system, row.citizen_id), row)
         linked = {citizen_id for _, _, citizen_id in first}
         for row in merged:
             if row.gone_id not in linked:
-                first.setdefault((row.tenant, row.system, row.gone_id), row.native_id)
-        return first
+                choose((row.tenant, row.system, row.gone_id), row)
+        return {key: native_id for key, (_, native_id) in first.items()}
 
     return found
 

@@ -17,7 +17,8 @@ from sqlalchemy import and_, select
 from bus.ledger import Transaction, parts
 from bus.tables import events
 from hub.acceptance.accept import Acceptance
-from hub.citizens.news import VIEW, WHOLE, Known, short
+from hub.acceptance.telling import has_now
+from hub.citizens.news import Known, short
 from hub.routing.directory import ConnectionRouting
 from hub.storage.tables import catch_ups, citizen_links, citizens
 from schemas.errors import InvalidMessage
@@ -32,7 +33,7 @@ class Lack:
     by source (`tenant.name`) of how many that source must state it again."""
 
     type: str
-    field: str
+    name: str
     people: int = 0
     hub: int = 0
     sources: Counter[str] = field(default_factory=Counter)
@@ -87,7 +88,7 @@ def waiting_of(tx: Transaction, connection: str, load_id: str) -> tuple[int, dic
 def _lacks(member: ConnectionRouting, known: Known) -> str | None:
     """The type by which a reader would be told what is known now; None where it has it, or is not granted it."""
     now, last = known.now, known.last(short(member.name))
-    if now is None or (last is not None and (last[VIEW] in now.views or last[WHOLE] == now.digest)):
+    if now is None or (last is not None and has_now(last, now)):
         return None
     return next(iter(_types(member, known.field)), None)
 

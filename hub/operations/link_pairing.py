@@ -138,7 +138,7 @@ class Pairing:
         marked, cases = self._book.take_fresh_marks(), Requests(self._tx)
         cases.conceal(marked)
         cases.save()
-        withhold(self._tx, self._acceptance.directory, self._tenant, marked, cases.concealed)
+        withhold(self._tx, self._acceptance.directory, self._acceptance.news, self._tenant, marked, cases.concealed)
 
     def _judged(self, line: LinkLine) -> Paired:
         if line.shared and not self._book.is_identified(line.person):

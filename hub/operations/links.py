@@ -18,7 +18,7 @@ from hub.citizens.households import forget_number, numbers_of, people_of
 from hub.citizens.identities import People
 from hub.journal.entries import Entry, Journal, Justification
 from hub.operations.heard import Heard, heard_by
-from hub.operations.parting import forget_claims, forget_values, speakers, stop_deliveries
+from hub.operations.parting import forget_claims, speakers, stop_deliveries
 from hub.operations.reviews import Merge, Reviews, merge_of
 from hub.storage.tables import citizen_links, citizen_merges, citizen_reviews, unproved_references
 from schemas.errors import InvalidMessage
@@ -114,10 +114,10 @@ class Links:
         ids = self._people.members(tx, row.citizen_id)
         names = speakers(self._acceptance.directory, tenant, {row.system})
         tx.sql.execute(delete(citizen_links).where(_here(tenant, identifier)))
-        forget_values(tx, ids, names)
+        self._acceptance.news.forget(tx, ids, names)
         forget_claims(tx, tenant, ids, [identifier])
         told = names if not self._knows(tx, row) else set()
-        stopped = stop_deliveries(tx, self._acceptance.directory, tenant, ids, (), told)
+        stopped = stop_deliveries(tx, self._acceptance.directory, self._acceptance.news, tenant, ids, (), told)
         facts, personal = {"system": row.system, "how": row.how}, {"identifier": row.native_id}
         self._write_journal(tx, by, "link.forgotten", tenant, row.citizen_id, facts, personal)
         return Removed(None, stopped=stopped)
@@ -135,9 +135,9 @@ class Links:
         forget_number(tx, tenant, number, found[0])
         ids = self._people.members(tx, found[0])
         names = speakers(self._acceptance.directory, tenant, {number[0]})
-        forget_values(tx, ids, names)
+        self._acceptance.news.forget(tx, ids, names)
         told = names if number[0] not in {system for system, _ in numbers_of(tx, tenant, ids)} else set()
-        stopped = stop_deliveries(tx, self._acceptance.directory, tenant, ids, (), told)
+        stopped = stop_deliveries(tx, self._acceptance.directory, self._acceptance.news, tenant, ids, (), told)
         facts, personal = {"system": number[0], "how": "household"}, {"identifier": number[1]}
         self._write_journal(tx, by, "link.forgotten", tenant, found[0], facts, personal)
         return Removed(None, stopped=stopped)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
-import orjson
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import and_, delete, update
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert
-from hub.citizens.repository import Rank
+from hub.citizens.news import NewsBook
 from hub.operations.heard import Identifiers
 from hub.routing.directory import Directory
-from hub.storage.tables import citizen_reviews, citizen_values, request_people, requests, unproved_references
+from hub.storage.tables import citizen_reviews, request_people, requests, unproved_references
 
-_NOW = ""  # in `citizen_values`: the row of what is known now, and its name in it
 _TAKEN = "l'identifiant n'est plus celui de cet usager : rien n'est transmis"
 _INVOLVE = Insert(request_people, conflict="DO NOTHING")
 
@@ -39,28 +36,6 @@ def speakers(directory: Directory, tenant: str, systems: Collection[str]) -> set
     return reached
 
 
-def forget_values(tx: Transaction, ids: Sequence[str], names: Collection[str]) -> None:
-    """What these said of a person, or were told, is known of that person no more: what comes next is news to all."""
-    for row in tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id.in_(ids))).all():
-        before = orjson.loads(row.holders)
-        after = {name: said for name, said in before.items() if name not in names}
-        gone = [said[:2] for name, said in before.items() if name in names and isinstance(said, list)]
-        if row.digest == _NOW and _NOW in after and after[_NOW][:2] in gone:
-            after = {}  # whatever was said before is news again: others were given what was wrong
-        if after != before:
-            _put(tx, row, after)
-
-
-def restore_authority(tx: Transaction, citizen_id: str, field: str, system: str, rank: Rank) -> None:
-    """What is known of a field now is the word of this system, which the hub said again."""
-    row = citizen_values.c
-    here = and_(row.citizen_id == citizen_id, row.field == field, row.digest == _NOW)
-    known = tx.sql.execute(select(citizen_values).where(here)).first()
-    if known is not None:
-        said = orjson.loads(known.holders)
-        _put(tx, known, said | {_NOW: [*said[_NOW][:2], system, *rank]})
-
-
 def forget_questions(tx: Transaction, ids: Sequence[str], names: Collection[str]) -> int:
     """What these said against a master, and nobody has decided, is asked no more; how many questions that were."""
     row = citizen_reviews.c
@@ -78,7 +53,7 @@ def forget_claims(tx: Transaction, tenant: str, ids: Sequence[str], taken: Ident
 
 
 def stop_deliveries(
-    tx: Transaction, directory: Directory, tenant: str, ids: Sequence[str], heard: Collection[int],
+    tx: Transaction, directory: Directory, news: NewsBook, tenant: str, ids: Sequence[str], heard: Collection[int],
     names: Collection[str],
 ) -> int:  # fmt: skip
     """What is on its way about a person, and was heard by an identifier that is not theirs (`heard`), or goes to who
@@ -91,20 +66,10 @@ def stop_deliveries(
         if seq in types and (seq in heard or (name in names and _is_linked(directory, name, types[seq])))
     ]  # fmt: skip
     tx.withhold(stopped, _TAKEN)
+    news.take_back(tx, stopped)
     return len(stopped)
 
 
 def _is_linked(directory: Directory, connection: str, event_type: str) -> bool:
     consumed = directory.connections[connection].consumes.get(event_type)
     return consumed is not None and consumed.scope == "linked" and not event_type.endswith("merged")
-
-
-def _put(tx: Transaction, row: Any, holders: Mapping[str, Any]) -> None:
-    here = and_(
-        citizen_values.c.citizen_id == row.citizen_id, citizen_values.c.field == row.field,
-        citizen_values.c.digest == row.digest,
-    )  # fmt: skip
-    if holders:
-        tx.sql.execute(update(citizen_values).where(here).values(holders=orjson.dumps(holders).decode()))
-    else:
-        tx.sql.execute(delete(citizen_values).where(here))

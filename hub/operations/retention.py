@@ -20,7 +20,6 @@ from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
 from bus.tables import OPEN, deliveries, events
 from hub.citizens.questions import day_of
-from hub.citizens.repository import ECHO_DAYS
 from hub.clients.idempotency import KEPT_SECONDS, forget_nonces
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
@@ -35,8 +34,8 @@ from hub.storage.tables import (  # fmt: skip
     citizen_identities,
     citizen_links,
     citizen_merges,
+    citizen_news,
     citizen_reviews,
-    citizen_values,
     citizens,
     document_holders,
     document_uses,
@@ -128,7 +127,7 @@ class Keeper:
         forgotten: Counter[str] = Counter()
         for name, steps in (
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
-            ("citizens", self._citizens()), ("acts", self._acts()), ("values", self._values()),
+            ("citizens", self._citizens()), ("acts", self._acts()),
             ("answers", self._answers()), ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
             ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
@@ -266,7 +265,7 @@ class Keeper:
             ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
             yield 0
         everywhere = (
-            citizen_values.c.citizen_id, citizen_links.c.citizen_id, household_links.c.citizen_id,
+            citizen_news.c.citizen_id, citizen_links.c.citizen_id, household_links.c.citizen_id,
             citizen_identities.c.citizen_id, citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id,
             citizen_reviews.c.other_id, citizen_merges.c.gone_id,
             question_answers.c.gone_id, catch_ups.c.citizen_id, citizens.c.id,
@@ -304,11 +303,6 @@ class Keeper:
         before = self._ledger.now() - self._settings.links_days * _DAY
         for _ in self._delete(loads, loads.c.started_at < before):
             yield 0
-
-    def _values(self) -> Iterator[int]:
-        """What was delivered to whom is remembered for as long as it could come back as an echo."""
-        before = self._ledger.now() - ECHO_DAYS * _DAY
-        return self._delete(citizen_values, and_(citizen_values.c.digest != "", citizen_values.c.at < before))
 
     def _evidence(self) -> Iterator[int]:
         """Each row says until when it is kept: a value as the grant allows, recipients and corrections for as long as

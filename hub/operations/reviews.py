@@ -31,9 +31,7 @@ from hub.operations.heard import Heard, heard_by, last_said
 from hub.operations.parting import (  # fmt: skip
     forget_claims,
     forget_questions,
-    forget_values,
     move_requests,
-    restore_authority,
     speakers,
     stop_deliveries,
 )
@@ -44,7 +42,6 @@ from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_merges,
     citizen_reviews,
-    citizen_values,
     citizens,
     request_people,
     requests,
@@ -56,7 +53,6 @@ _WHOLE = 32  # characters of the id of a review
 _MOST = 50  # references in a record
 _LINKS = Statement("SELECT system, native_id FROM citizen_links WHERE tenant = :tenant AND citizen_id = :id")
 _REQUESTS = Statement("SELECT request_id FROM request_people WHERE citizen_id = :id")
-_VALUES = Statement("SELECT field, digest, holders, at FROM citizen_values WHERE citizen_id = :id")
 _MERGED = Insert(citizen_merges)
 _INVOLVE = Insert(request_people, conflict="DO NOTHING")
 _DECIDED = Insert(
@@ -198,7 +194,6 @@ class Reviews:
             **move_numbers(tx, tenant, gone, kept),
             "members": self._move_members(tx, gone, kept),
             **self._move_requests(tx, gone, kept),
-            "values": self._join_values(tx, gone, kept),
         }
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": orjson.dumps(moved).decode(),
                "actor": by.actor, "at": tx.now}  # fmt: skip
@@ -235,7 +230,6 @@ class Reviews:
         move_numbers_back(tx, tenant, moved, gone, kept)
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
         self._move_requests_back(tx, moved, gone, kept)
-        self._part_values(tx, moved.get("values", ()), kept)
         self.take_along(tx, tenant, [kept], gone, back, heard)
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
         self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept, **facts})
@@ -251,9 +245,9 @@ class Reviews:
         directory = self._acceptance.directory
         names = speakers(directory, tenant, {system for system, _ in taken})
         move_requests(tx, heard.requests, ids, to)
-        forget_values(tx, ids, names)
+        self._acceptance.news.forget(tx, ids, names)
         forget_claims(tx, tenant, ids, taken)
-        stopped = stop_deliveries(tx, directory, tenant, ids, heard.seqs, names)
+        stopped = stop_deliveries(tx, directory, self._acceptance.news, tenant, ids, heard.seqs, names)
         return stopped, forget_questions(tx, ids, names)
 
     def declare_parted(
@@ -280,8 +274,10 @@ class Reviews:
         if said is None:
             raise InvalidMessage("this person was erased", code="erased")
         person = self._citizen_record(tx, row.tenant, who)
-        event = Event(type=said["type"], source=f"/{row.tenant}/hub", id=f"review-{row.id}",
-                      data={"citizen": person, **said["data"]})  # fmt: skip
+        event = Event(
+            type=said["type"], version=said.get("version", 1), source=f"/{row.tenant}/hub", id=f"review-{row.id}",
+            data={"citizen": person, **said["data"]},
+        )  # fmt: skip
         self._close_review(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
@@ -355,7 +351,7 @@ class Reviews:
             type=said.type, source=f"/{row.tenant}/hub", id=f"again-{uuid.uuid4()}",
             data={"citizen": person, row.field: value},
         ))  # fmt: skip
-        restore_authority(tx, who, row.field, master, rank_of(value, tx.now))
+        self._acceptance.news.restore_authority(tx, who, row.field, master, rank_of(value, tx.now))
         return True
 
     def _correct_exchanges(
@@ -416,40 +412,6 @@ class Reviews:
     def _requests_of(self, tx: Transaction, citizen_id: str) -> list[str]:
         return sorted(_REQUESTS.run(tx.sql, id=citizen_id).scalars())
 
-    def _join_values(self, tx: Transaction, gone: str, kept: str) -> list[dict[str, Any]]:
-        """What was delivered to the systems of both is known of the one; where two values differ, the kept one's is
-        what is known."""
-        theirs = self._values(tx, gone)
-        ours = self._values(tx, kept) if theirs else {}
-        changed = []
-        for (name, digest), (holders, at) in theirs.items():
-            before = ours.get((name, digest))
-            after = orjson.dumps(orjson.loads(holders) | orjson.loads(before[0] if before else "{}")).decode()
-            changed.append({"field": name, "digest": digest, "before": before[0] if before else None, "after": after})
-            self._put_value(tx, kept, name, digest, after, at if before is None else max(at, before[1]))
-        return changed
-
-    def _part_values(self, tx: Transaction, changed: Iterable[Mapping[str, Any]], kept: str) -> None:
-        """Undo it, but for what was said since then."""
-        now = self._values(tx, kept)
-        for one in changed:
-            holders, at = now.get((one["field"], one["digest"]), (None, 0.0))
-            if holders == one["after"]:
-                self._put_value(tx, kept, one["field"], one["digest"], one["before"], at)
-
-    def _values(self, tx: Transaction, citizen_id: str) -> dict[tuple[str, str], tuple[str, float]]:
-        rows = _VALUES.run(tx.sql, id=citizen_id)
-        return {(row.field, row.digest): (row.holders, row.at) for row in rows}
-
-    def _put_value(self, tx: Transaction, who: str, field: str, digest: str, holders: str | None, at: float) -> None:
-        here = and_(
-            citizen_values.c.citizen_id == who, citizen_values.c.field == field, citizen_values.c.digest == digest
-        )
-        tx.sql.execute(delete(citizen_values).where(here))
-        if holders is not None:
-            row = {"citizen_id": who, "field": field, "digest": digest, "holders": holders, "at": at}
-            tx.sql.execute(citizen_values.insert().values(row))
-
     def _conceal(self, tx: Transaction, tenant: str, pair: Sequence[str]) -> None:
         """A mark of one holds for both, together and after they part."""
         marks = select(citizens.c.confidential).where(citizens.c.id.in_(pair))
@@ -459,7 +421,7 @@ class Reviews:
         cases = Requests(tx)
         cases.conceal(pair)
         cases.save()
-        withhold(tx, self._acceptance.directory, tenant, pair, cases.concealed)
+        withhold(tx, self._acceptance.directory, self._acceptance.news, tenant, pair, cases.concealed)
 
     def _record_decision(
         self, tx: Transaction, tenant: str, one: str, other: str, state: str, by: Justification

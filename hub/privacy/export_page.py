@@ -76,7 +76,7 @@ def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]
             [one["name"], one["kind_label"] or "non précisée", f"{one['size']} octets", one["stored_at"]]
             for one in export["documents"]
         ],
-        "values": [_value(one) for one in export["values"]],
+        "values": [line for one in export["values"] for line in _value_lines(one)],
         "recipients": [
             [one["at"], one["client"], evidence(one["evidence"]), [member_label(name) for name in one["fields"]],
              one["procedure_label"] or "retirée du catalogue", one["kept_until"]]
@@ -90,9 +90,9 @@ def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]
     }  # fmt: skip
 
 
-def _value(one: Mapping[str, Any]) -> list[Any]:
-    if "said" in one:
-        return [member_label(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
+def _value_lines(one: Mapping[str, Any]) -> list[list[Any]]:
+    field = member_label(one["field"])
     return [
-        member_label(one["field"]), f"valeur remise (empreinte {one['digest'][:12]}…)", one["delivered"] or "personne",
-    ]  # fmt: skip
+        [field, "dernière valeur dite (empreinte)", one["said"] or "personne"],
+        [field, "dernière valeur remise (empreinte)", one["given"] or "personne"],
+    ]

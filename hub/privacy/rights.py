@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import orjson
 from sqlalchemy import Table, and_, delete, insert, or_, select, update
 
 from bus.ledger import Ledger, StoredEvent, Transaction, parts
@@ -23,6 +22,7 @@ from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
+from hub.citizens.news import AT, HOW, OBSERVES, SAID
 from hub.citizens.pending import PendingPair, PendingPairs
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
@@ -42,8 +42,8 @@ from hub.storage.tables import (  # fmt: skip
     citizen_identities,
     citizen_links,
     citizen_merges,
+    citizen_news,
     citizen_reviews,
-    citizen_values,
     citizens,
     document_uses,
     documents,
@@ -254,17 +254,18 @@ class Rights:
         }  # fmt: skip
 
     def _values(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
-        """What was said of each field and when, and who was told: the value itself is kept as a digest alone."""
-        rows = tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id.in_(who.ids)))
+        """Of each field who said it and who was told it, and when last: the value itself is kept as a digest alone."""
+        _, known = self.acceptance.news.known(tx, who.ids)
         values = []
-        for row in sorted(rows, key=lambda row: (row.field, row.digest)):
-            holders: Mapping[str, Any] = orjson.loads(row.holders)
-            if row.digest:
-                by = {self._label(tx, name): to_rfc3339(_moment(at)) for name, at in holders.items()}
-                values.append({"field": row.field, "digest": row.digest, "delivered": by})
-            else:
-                by = {self._label(tx, name): to_rfc3339(_moment(said)) for name, said in holders.items() if name}
-                values.append({"field": row.field, "said": by})
+        for one in sorted(known, key=lambda one: one.field):
+            said, given = dict[str, str](), dict[str, str]()
+            for reader in sorted(one.readers()):
+                if reader.startswith(OBSERVES):  # nothing of it has left the hub
+                    continue
+                label = self._label(tx, f"{who.tenant}.{reader}")
+                for entry in one.entries(reader):
+                    (said if entry[HOW] == SAID else given)[label] = to_rfc3339(float(entry[AT]))
+            values.append({"field": one.field, "said": said, "given": given})
         return values
 
     def _pairs_of(self, tx: Transaction, who: DataSubject) -> list[PendingPair]:
@@ -486,7 +487,7 @@ class Rights:
         for system, native in who.links:
             row = renumbered_ids.c
             _delete_rows(tx, renumbered_ids, and_(row.tenant == who.tenant, row.system == system, row.new_id == native))
-        for table in (citizen_values, citizen_links, household_links, citizen_identities, citizen_blocks, catch_ups):
+        for table in (citizen_news, citizen_links, household_links, citizen_identities, citizen_blocks, catch_ups):
             gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
         subjects = [f"c:{one}" for one in who.ids] + [f"r:{one}" for one in sorted(who.requests)]
         gone["unproved_references"] = sum(
@@ -696,11 +697,6 @@ def _open_request(view: Mapping[str, Any]) -> str:
 
 def _delete_rows(tx: Transaction, table: Table, condition: Any) -> int:
     return int(tx.sql.execute(delete(table).where(condition)).rowcount)
-
-
-def _moment(said: Any) -> float:
-    """When, of what `hub.citizens.repository` keeps beside a digest: the moment alone, or behind the digest."""
-    return float(said[1] if isinstance(said, list) else said)
 
 
 def _time_or_none(at: float | None) -> str | None:

@@ -81,7 +81,10 @@ class Directory:
                 self._by_type.setdefault((member.tenant, event_type), []).append(member)
             if member.sector != GENERAL and member.tenant in tenants:
                 self._sectors[member.tenant] = {}
+        self._voices: dict[str, list[ConnectionRouting]] = {}
         for member in self.connections.values():
+            for name in (member.name, *member.holds):
+                self._voices.setdefault(name, []).append(member)
             if member.tenant in self._sectors:
                 self._sectors[member.tenant][member.system] = tenants[member.tenant].linked_with(member.sector)
         self._identifiers = {slug: self._declared(slug, tenant) for slug, tenant in tenants.items()}
@@ -123,6 +126,14 @@ class Directory:
         """The system that a connection or client speaks for."""
         member = self.connections.get(origin)
         return member.system if member is not None else origin.partition(".")[2]
+
+    def voices(self, origin: str) -> Sequence[ConnectionRouting]:
+        """The connections whose reader knows what this origin says: its own, and those that act for it."""
+        return self._voices.get(origin, ())
+
+    def reading_system(self, member: ConnectionRouting) -> str:
+        """The system whose identifiers its reader knows: a webhook's is that of the client for which it acts."""
+        return self.system_of(member.holds[0]) if member.holds else member.system
 
     def master_of(self, tenant: str, name: str) -> str | None:
         """The system that has authority over a field of an event, as `new_address`; None where nobody has."""
@@ -208,10 +219,6 @@ class Directory:
             for member in self._of_tenant.get(tenant, ()) if self.reading_system(member) == system
             for event_type, consumed in member.consumes.items()
         )  # fmt: skip
-
-    def reading_system(self, member: ConnectionRouting) -> str:
-        """The system whose identifiers its reader knows: a webhook's is that of the client for which it acts."""
-        return self.system_of(member.holds[0]) if member.holds else member.system
 
     def label(self, name: str) -> str:
         member = self.connections.get(name)

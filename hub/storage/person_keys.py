@@ -6,7 +6,6 @@ each wrapped under one key that is derived from the root key.
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 
@@ -21,7 +20,6 @@ from schemas.errors import ConfigError, HubError
 
 PURPOSE = "unefois person keys"  # of the key that wraps them
 _NONCE = 12
-_DIGESTS = b"unefois digests of values"
 _WRAPPED = b"person-key:"  # with the citizen's id: a wrapped key that is moved to another row does not open
 
 _READ = Statement("SELECT citizen_id, wrapped FROM person_keys WHERE citizen_id {ids:text}")
@@ -83,14 +81,15 @@ class PersonKeys:
         citizen_id, sealed, context = item
         return _decrypt(self._unwrap(citizen_id, wrapped), sealed, context)
 
-    def digest_keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, bytes]:
-        """A key for digests of what is said of each person, made at first use; without those who were erased."""
-        keys = self._wrapped(tx, ids)
-        return {citizen_id: self.digest_key(citizen_id, key) for citizen_id, key in keys.items() if key is not None}
+    def seal_with(self, wrapped: bytes, item: Item) -> bytes:
+        """As `seal`, by a caller who read `person_keys.wrapped` of the person."""
+        citizen_id, plain, context = item
+        return encrypt_bytes(self._unwrap(citizen_id, wrapped), plain, context)
 
-    def digest_key(self, citizen_id: str, wrapped: bytes) -> bytes:
-        """As `digest_keys`, by a caller who read `person_keys.wrapped`."""
-        return hmac.digest(self._plain(citizen_id, wrapped), _DIGESTS, "sha256")
+    def wrapped(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
+        """The wrapped key of each of these people, for `seal_with` and `open_with`, made at first use; None for who was
+        erased."""
+        return self._wrapped(tx, ids)
 
     def check(self, citizen_id: str, wrapped: bytes) -> None:
         """Raises ConfigError when this key of a person does not open."""

@@ -178,15 +178,14 @@ renumbered_ids = Table(
     Index("renumbered_ids_age", "at"),
 )  # fmt: skip
 
-# What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
-# own digest is empty, says what is known now and what each said last: {"": [digest, time, system, quality, date], who:
-# [digest, time]}; one for each value that was delivered: {to whom: time}.
-citizen_values = Table(
-    "citizen_values", metadata,
+# What each reader knows of a field of a citizen (`hub.citizens.news`), sealed under the key of the person. `seq`: the
+# event that states what is known now; 0 where nothing is.
+citizen_news = Table(
+    "citizen_news", metadata,
     Column("citizen_id", String(36), primary_key=True),
     Column("field", String(32), primary_key=True),
-    Column("digest", String(64), primary_key=True),
-    Column("holders", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
     Column("at", Double, nullable=False),
 )  # fmt: skip
 

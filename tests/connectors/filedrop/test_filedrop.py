@@ -95,6 +95,56 @@ def test_the_settings_of_the_tests_fit_the_manifest(package: PackageTwin) -> Non
         assert shape_faults(schema, settings) == []
 
 
+ABROAD = {"house_number": "5", "street": "Hauptstrasse", "postal_code": "77694", "city": "Kehl", "country": "DE"}
+
+
+@pytest.mark.parametrize("preset", ["family", "billing"])
+def test_an_address_abroad_is_refused_where_no_column_holds_the_country(preset: str) -> None:
+    """77694 reads like a French code: given back, the other packages would be told that the person lives in France."""
+    with PackageTwin(preset) as package:
+        connector = local(package)
+        with pytest.raises(Refused, match="étranger"):
+            connector.handle(moved(**ABROAD))
+        connector.handle(moved(**ABROAD | {"country": "FR"}))
+        assert package.collect() == 1
+
+
+def test_a_column_for_the_country_holds_it_both_ways() -> None:
+    columns = [{"name": "K", "from": "/delivery/key"}, {"name": "F", "from": "/recipient/reference", "required": True}]
+    names = {"A": "street", "CP": "postal_code", "V": "city", "P": "country"}
+    columns += [{"name": name, "from": f"/new_address/value/{part}"} for name, part in names.items()]
+    news = {
+        "prefix": "n-",
+        "reference": "F",
+        "address": "A",
+        "postal_code": "CP",
+        "city": "V",
+        "country": "P",
+        "date": "D",
+    }
+    site = {"layouts": {"citizen.address-changed": {"prefix": "maj", "columns": columns}}, "news": news}
+    with PackageTwin("family", site=site) as package:
+        connector = local(package, **site)
+        assert connector.handle(moved(**ABROAD)).answer == "Déposé pour le logiciel"
+        package.leave("n-1.csv", "F;A;CP;V;P;D\r\nF-1;5 Hauptstrasse;77694;Kehl;Allemagne;02/03/2026\r\n"
+                      "F-2;1 Main Street;;Dublin 4;IE;02/03/2026\r\nF-3;1 rue A;38999;Valbruyère;;02/03/2026\r\n"
+                      "F-4;1 rue A;38999;Valbruyère;Nulle part;02/03/2026\r\n")  # fmt: skip
+        told = polled(connector)
+        assert [event.data["new_address"]["value"].get("country") for event in told] == ["DE", "IE", None]
+        assert [event.version for event in told] == [1, 2, 1]
+        assert list((package.returns / "erreurs").glob("n-1.csv*"))
+
+
+def test_an_old_building_does_not_stay_with_the_new_street() -> None:
+    with PackageTwin("billing", echoing=True) as package:
+        connector = local(package)
+        connector.handle(moved(complement="Bât. C"))
+        package.collect()
+        connector.handle(moved(2, street="rue du Marché"))
+        package.collect()
+        assert package.records["F-1042"]["ADRESSE_2"] == ""
+
+
 def test_settings_without_any_columns_do_not_fit_the_manifest() -> None:
     assert shape_faults(context_for("filedrop", {}).manifest.settings, {"drop_folder": "/x"})
 

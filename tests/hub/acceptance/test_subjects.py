@@ -22,8 +22,8 @@ from hub.routing.directory import CurrentDirectory, Directory
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import (
     citizen_links,
+    citizen_news,
     citizen_reviews,
-    citizen_values,
     citizens,
     request_people,
     unproved_references,
@@ -114,7 +114,7 @@ def known(desk: Desk) -> Any:
     with desk.ledger.reading() as tx:
         return [
             sorted(map(str, tx.sql.execute(select(table)).all()))
-            for table in (citizen_links, citizen_values, citizen_reviews)
+            for table in (citizen_links, citizen_news, citizen_reviews)
         ]
 
 

@@ -216,6 +216,7 @@ def test_a_number_that_was_claimed_before_its_system_told_it_is_listed_once(town
 
 def test_a_number_is_taken_from_one_of_its_people(town: Town) -> None:
     number, mother = ("famille", "foyer-77"), town.who("koha", "11")
+    town.take()
     told = town.say("koha", of(HER, CARD))
     with pytest.raises(InvalidMessage) as refused:
         town.do(town.links.remove_number, TOWN, number, "", BY)

@@ -63,26 +63,6 @@ def test_a_mark_is_kept_and_told_once(ledger: Ledger) -> None:
         assert second.id != first
 
 
-def test_what_a_system_was_given_is_an_echo_and_what_another_says_is_news(ledger: Ledger) -> None:
-    who = person(("koha", "1"))
-    with ledger.transaction() as tx:
-        book = Citizens(tx, b"pepper")
-        book.prefetch(TOWN, [who])
-        citizen = book.resolve(TOWN, who)
-        book.learn(citizen, "email", "a@ville.example", by="publik", told=["koha"])
-        book.learn(citizen, "email", "b@ville.example", by="ccas", told=[])
-        book.save()
-    with ledger.transaction() as tx:
-        book, now = Citizens(tx, b"pepper"), tx.now + 1
-        book.prefetch(TOWN, [who], [(who, "email", value) for value in ("a@ville.example", "b@ville.example")])
-        citizen = book.resolve(TOWN, who)
-        echoes = [
-            book.is_echo(citizen, "email", f"{value}@ville.example", holder, dated=now)
-            for value, holder in (("a", "koha"), ("b", "publik"), ("a", "ccas"), ("c", "koha"))
-        ]
-    assert echoes == [True, True, False, False]
-
-
 def test_an_identifier_stays_with_who_has_it(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         first, second = resolved(tx, person(("koha", "1")), person(("koha", "2")))

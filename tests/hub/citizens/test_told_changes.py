@@ -60,6 +60,7 @@ def test_a_change_is_in_the_journal_without_a_name(changed: Town) -> None:
 def test_another_package_that_tells_the_new_name_or_the_one_of_before_means_the_same_person(changed: Town) -> None:
     changed.say("koha", of(LEA, "koha", "K-1"))
     changed.say("famille", of(LEO, "famille", "F-1"))
+    changed.take()
 
     assert changed.who("koha", "K-1") == changed.who("famille", "F-1") == changed.who("publik", "7")
     assert changed.to(changed.say("publik", of(LEA)).seq) == ["famille", "koha"]

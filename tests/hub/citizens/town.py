@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from bus.ledger import Ledger
+from bus.tables import DELIVERED, OPEN, deliveries
 from hub.acceptance.accept import Verdict
 from hub.citizens.identities import People
 from hub.citizens.lookup import Found, find_citizen
@@ -97,6 +98,11 @@ class Town:
     def to(self, seq: int | None) -> list[str]:
         with self.ledger.reading() as tx:
             return sorted(row.connection.partition(".")[2] for row in tx.deliveries_of([seq or 0]))
+
+    def take(self) -> None:
+        """Whatever is on its way is taken."""
+        with self.ledger.transaction() as tx:
+            tx.sql.execute(update(deliveries).where(deliveries.c.state.in_(OPEN)).values(state=DELIVERED, at=tx.now))
 
     def asked(self) -> list[Any]:
         with self.ledger.reading() as tx:

@@ -51,6 +51,7 @@ def test_links_that_are_there_name_nobody_any_more(before: Town) -> None:
     )  # fmt: skip
     assert town.find(references=[FOYER]).verdict == "new"
     assert town.to(town.say("famille", of(HIM, FOYER)).seq) == []
+    town.take()
     assert town.to(town.say("koha", of(HER, CARD)).seq) == ["famille"]
     assert town.find(HER).citizen_id == mother
 

@@ -207,6 +207,7 @@ def test_what_was_said_by_it_is_known_of_the_other_no_more_and_the_right_word_is
 
 def test_what_is_on_its_way_by_the_link_is_not_sent(town: Town) -> None:
     by_identity(town)
+    town.take()
     to_koha = town.say("publik", person(*P), "vrai@courriel.example").seq
     to_publik = town.say("koha", {"references": [{"system": "koha", "id": "K-1"}]}, "autre@courriel.example").seq
 
@@ -214,7 +215,8 @@ def test_what_is_on_its_way_by_the_link_is_not_sent(town: Town) -> None:
 
     with town.ledger.reading() as tx:
         states = {(row.connection, row.seq): row.state for row in tx.deliveries_of([to_koha or 0, to_publik or 0])}
-    assert states == {(f"{TOWN}.koha", to_koha): "skipped", (f"{TOWN}.publik", to_publik): "skipped"}
+    also = (f"{TOWN}.koha", to_publik)  # what it says is said to it as well, behind the older value on its way
+    assert states == {(f"{TOWN}.koha", to_koha): "skipped", (f"{TOWN}.publik", to_publik): "skipped", also: "skipped"}
     assert done.stopped >= 2
 
 
@@ -222,7 +224,7 @@ def test_a_question_about_a_value_that_came_by_it_is_asked_no_more(town: Town) -
     by_identity(town)
     town.say("publik", person(*P), new_address=address("rue des Tilleuls", "publik"))
     koha = {"references": [{"system": "koha", "id": "K-1"}]}
-    town.say("koha", koha, new_address=address("rue Vieille", "koha", date="2025-01-01"))
+    town.say("koha", koha, new_address=address("rue Vieille", "koha"))
     assert len(town.asked()) == 1
 
     assert removed(town).questions == 1

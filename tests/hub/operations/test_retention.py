@@ -32,7 +32,7 @@ from hub.settings.model import Retention
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import (
     citizen_links,
-    citizen_values,
+    citizen_news,
     citizens,
     document_holders,
     document_uses,
@@ -357,17 +357,6 @@ def test_importing_a_link_again_keeps_it(hub: Hub) -> None:
     assert hub.keeper.forget_expired()["citizens"] == 1
 
 
-def test_what_was_delivered_is_remembered_only_while_it_could_echo(hub: Hub) -> None:
-    hub.accept(move(1, 1))
-    assert hub.count(citizen_values) == 2  # what is known now, and who was told it
-
-    hub.days = 31
-    hub.keeper.forget_expired()
-
-    with hub.ledger.reading() as tx:
-        assert [row.digest for row in tx.sql.execute(select(citizen_values))] == [""]
-
-
 def test_nonces_go_within_a_minute_of_their_time_not_with_the_hourly_round(hub: Hub) -> None:
     now = datetime.fromtimestamp(hub.ledger.now(), UTC)
     for mark, seconds in ((b"o" * 32, -61), (b"n" * 32, 30)):
@@ -421,9 +410,9 @@ def test_what_does_not_fit_in_one_part_is_forgotten_all_the_same(
     hub.days = 800
     late = hub.keeper.forget_expired()
 
-    assert early == {"documents": 7, "values": 7, "answers": 7}
+    assert early == {"documents": 7, "answers": 7}
     assert late == {"requests": 7, "events": 21, "citizens": 7}
-    tables = (requests, events, documents, document_holders, document_uses, citizens, citizen_values)
+    tables = (requests, events, documents, document_holders, document_uses, citizens, citizen_news)
     assert [hub.count(table) for table in tables] == [0] * len(tables)
 
 

@@ -177,14 +177,16 @@ def test_a_mark_of_one_holds_for_both_and_stays_when_they_part(town: Town) -> No
 
 
 def test_what_was_delivered_is_an_echo_after_a_merge_too(town: Town) -> None:
-    town.say("publik", person("publik", "P-1"), "neuf@courriel.example")
-    town.say("koha", person("koha", "K-1", birthdate="1991-11-24"), "vieux@courriel.example")
+    town.say("publik", person("publik", "P-1"), new_address=address("rue Neuve", "publik", date="2026-03-03"))
+    born = person("koha", "K-1", birthdate="1991-11-24")
+    town.say("koha", born, new_address=address("rue Vieille", "koha"))
     kept, gone = town.who("publik", "P-1"), town.who("koha", "K-1")
 
     town.do(town.reviews.merge, TOWN, kept, gone, BY)
 
-    assert town.say("koha", person("koha", "K-1"), "neuf@courriel.example").outcome == "echo"
-    assert town.say("koha", person("koha", "K-1"), "autre@courriel.example").outcome == "accepted"
+    again, other = (address(f"rue {name}", "koha", date="2026-03-04") for name in ("Neuve", "Autre"))
+    assert town.to(town.say("koha", person("koha", "K-1"), new_address=again).seq) == []
+    assert town.to(town.say("koha", person("koha", "K-1"), new_address=other).seq) == ["publik"]
 
 
 def test_an_event_in_flight_finds_its_recipient_after_a_merge(town: Town) -> None:
@@ -227,7 +229,7 @@ def settled(town: Town, quality: str = "declared") -> None:
 def test_what_stands_against_the_master_is_held_and_asked_about(town: Town) -> None:
     settled(town)
 
-    verdict = town.say("koha", person("koha", "K-1"), new_address=address("rue Vieille", "koha", date="2025-01-01"))
+    verdict = town.say("koha", person("koha", "K-1"), new_address=address("rue Vieille", "koha"))
 
     assert (verdict.outcome, verdict.review, town.to(verdict.seq)) == ("accepted", ("new_address",), [])
     (review,) = town.asked()
@@ -238,10 +240,11 @@ def test_what_stands_against_the_master_is_held_and_asked_about(town: Town) -> N
 
 @pytest.mark.parametrize(
     ("quality", "date", "held"),
-    [("declared", "2026-05-01", False), ("verified", "2025-01-01", False), ("declared", "2026-03-02", True)],
+    [("declared", "2026-05-01", False), ("verified", "2026-03-02", False), ("declared", "2026-03-02", True)],
 )
 def test_better_or_newer_news_passes(town: Town, quality: str, date: str, held: bool) -> None:
     settled(town)
+    town.take()
 
     said = address("rue Neuve", "koha", quality=quality, date=date)
     verdict = town.say("koha", person("koha", "K-1"), new_address=said)
@@ -262,15 +265,31 @@ def test_the_master_is_never_held_and_an_echo_stays_silent(town: Town) -> None:
     settled(town)
 
     again = town.say("koha", person("koha", "K-1"), new_address=address("Rue des TILLEULS", "koha"))
-    older = town.say("publik", person("publik", "P-1"), new_address=address("rue Vieille", "publik", date="2024-01-01"))
+    other = town.say("publik", person("publik", "P-1"), new_address=address("rue Neuve", "publik"))
 
     assert (again.outcome, again.review) == ("echo", ())
-    assert town.to(older.seq) == ["koha"]
+    assert town.to(other.seq) == ["koha"]
+
+
+@pytest.mark.parametrize("quality", ["declared", "authoritative"])
+@pytest.mark.parametrize("by", ["publik", "koha"])
+def test_an_older_value_stays_away_whoever_says_it_and_however_well_it_is_known(
+    town: Town, by: str, quality: str
+) -> None:
+    settled(town)
+    town.take()
+    who = person(by, {"publik": "P-1", "koha": "K-1"}[by])
+
+    older = town.say(by, who, new_address=address("rue Vieille", by, date="2026-03-01", quality=quality))
+
+    assert (older.outcome, older.review, town.to(older.seq)) == ("echo", (), [])
+    assert town.asked() == []
 
 
 def test_a_held_value_that_is_taken_goes_to_all(town: Town) -> None:
     settled(town)
-    said = address("rue Vieille", "koha", date="2025-01-01")
+    town.take()
+    said = address("rue Vieille", "koha")
     town.say("koha", person("koha", "K-1"), new_address=said)
 
     town.do(town.reviews.accept_value, town.asked()[0].id, BY)
@@ -283,7 +302,8 @@ def test_a_held_value_that_is_taken_goes_to_all(town: Town) -> None:
 
 def test_a_held_value_that_is_not_taken_is_not_asked_about_again(town: Town) -> None:
     settled(town)
-    said = address("rue Vieille", "koha", date="2025-01-01")
+    town.take()
+    said = address("rue Vieille", "koha")
     town.say("koha", person("koha", "K-1"), new_address=said)
 
     town.do(town.reviews.keep, town.asked()[0].id, BY)
@@ -325,7 +345,8 @@ def test_a_merge_overrules_what_was_said_and_is_taken_back_as_any_other(town: To
 
 def held_value(town: Town) -> str:
     settled(town)
-    town.say("koha", person("koha", "K-1"), new_address=address("rue Vieille", "koha", date="2025-01-01"))
+    town.take()
+    town.say("koha", person("koha", "K-1"), new_address=address("rue Vieille", "koha"))
     return str(town.asked()[0].id)
 
 
@@ -349,7 +370,7 @@ def test_after_a_value_that_was_taken_wrongly_the_master_is_told_again_and_holds
     assert data["new_address"]["value"]["street"] == "rue des Tilleuls"
     assert town.to(seq) == ["koha", "publik"]
     assert [one.id for one in town.asked()] == [review]
-    other = town.say("koha", person("koha", "K-1"), new_address=address("rue Neuve", "koha", date="2025-01-01"))
+    other = town.say("koha", person("koha", "K-1"), new_address=address("rue Neuve", "koha"))
     assert other.review == ("new_address",)
 
 

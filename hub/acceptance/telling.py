@@ -1,0 +1,403 @@
+"""Who lacks what an event says about its citizen: news is judged reader by reader, of what is known now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from hub.acceptance.rules import Reading
+from hub.citizens.news import (
+    EFFECTIVE,
+    GIVEN,
+    HIGH,
+    HOW,
+    LINK,
+    LOW,
+    OBSERVES,
+    SAID,
+    SEQ,
+    VIEW,
+    WHOLE,
+    Digests,
+    Entry,
+    Known,
+    Now,
+    Rank,
+    short,
+)
+from hub.citizens.repository import Citizen
+from hub.routing.directory import ConnectionRouting, Directory
+from hub.routing.views import project, tree_of
+from hub.settings.model import Tenant
+from schemas.equal_values import canonical
+from schemas.event import Event
+from schemas.manifest import Consumed
+
+Verdict = Literal["news", "same", "poorer", "old"]
+"""`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known."""
+_EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not here
+_BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
+_trees = lru_cache(maxsize=4096)(tree_of)
+
+
+def span_of(text: str, zone: tzinfo, now: float) -> tuple[float, float]:
+    """Between which moments, in seconds since 1970, lies the date of a value: a date without a time is its whole day in
+    the tenant's zone. Nothing is of the future."""
+    if len(text) > 10:
+        at = datetime.fromisoformat(text)
+        moment = (at if at.tzinfo else at.replace(tzinfo=zone)).timestamp()
+        return min(round(moment, 3), now), min(round(moment, 3), now)
+    day = date.fromisoformat(text)
+    low = datetime.combine(day, time(), zone).timestamp()
+    high = datetime.combine(day + timedelta(days=1), time(), zone).timestamp() if day < date.max else low
+    return min(low, now), min(high - _BEFORE, now)
+
+
+class Spoken:
+    """What one event says of one field of its citizen, beside what is known of it."""
+
+    __slots__ = ("_digests", "_said", "effective", "high", "low", "name", "views", "whole")
+
+    def __init__(
+        self, event: Event, name: str, digests: Digests, *, zone: tzinfo, now: float, territory: str | None
+    ) -> None:
+        value = event.data[name]
+        self.name, self._digests = name, digests
+        self._said = {name: {"value": canonical(name, value["value"], territory=territory)}}
+        self.whole = digests.of_view(0, self._said)
+        self.views: dict[tuple[int, tuple[str, ...]], str] = {}
+        self.low, self.high = span_of(value["date"], zone, now)
+        self.effective = event.data.get("effective_on")
+
+    def sees(self, consumed: Consumed) -> bool:
+        """Whether a reader is granted any of the value."""
+        return self.view(consumed) != self.whole
+
+    def view(self, consumed: Consumed) -> str:
+        """The digest of what a reader sees. Who is granted nothing of the value is told that it changed: the whole."""
+        key = consumed.version, consumed.fields
+        found = self.views.get(key)
+        if found is None:
+            part = project(self._said, _trees(consumed.fields))
+            seen = "value" in part.get(self.name, ())
+            found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
+        return found
+
+    def as_read(self, version: int) -> str:
+        """The digest of what was said, as the view of a reader of this version who sees nothing more."""
+        return self._digests.of_view(version, self._said)
+
+
+@dataclass(slots=True)
+class Telling:
+    """What becomes of the values of one event. `news`: new values that pass; `kept`: the fields that the event spreads;
+    `to`: the connections that get it, `later`: the fields that the hub says again, since some of those who lack them
+    have the others."""
+
+    news: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    to: tuple[str, ...] = ()
+    later: set[str] = field(default_factory=set)
+
+
+class Judge:
+    """Of one event about a citizen. `overrule`: an operator decided, whatever the dates say; `again`: the hub says what
+    is known already."""
+
+    def __init__(
+        self, reading: Reading, citizen: Citizen, event: Event, names: Iterable[str], *, again: bool = False
+    ) -> None:
+        self._reading, self._citizen, self._event = reading, citizen, event
+        self._directory, self._origin = reading.directory, reading.origin
+        self._news, self._now = reading.citizens.news, reading.tx.now
+        self._overrule = reading.origin.internal and not again
+        self._links: dict[str, str] = {}
+        place = _place(reading.directory.tenants.get(reading.tenant))
+        self.known = {name: self._news.of(citizen.id, name) for name in names}
+        self.spoken = {
+            name: Spoken(event, name, self._news.digests, **place, now=self._now) for name in self.known
+        }  # fmt: skip
+        self._voices = [] if again else self._directory.voices(reading.origin.name)
+        self.verdicts = {name: self._verdict(one) for name, one in self.spoken.items()}
+
+    # --- what it is -----------------------------------------------------------------------------------------------
+
+    def _verdict(self, said: Spoken) -> Verdict:
+        now = self.known[said.name].now
+        if now is None:
+            return "news"
+        if said.whole == now.digest:
+            return "same"
+        if self._overrule:
+            return "news"
+        if self._returns_its_view(said, now):
+            return "poorer"
+        if said.high < now.low or self._is_stale(said, now):
+            return "old"
+        return "news"
+
+    def _returns_its_view(self, said: Spoken, now: Now) -> bool:
+        """Whether the origin was given only some of what is known now, and says it back."""
+        for member in self._voices:
+            consumed, last = member.consumes.get(self._event.type), self.known[said.name].last(_name_of(member))
+            if consumed is not None and last is not None and last[VIEW] in now.views:
+                return bool(said.as_read(consumed.version) == last[VIEW])
+        return False
+
+    def _is_stale(self, said: Spoken, now: Now) -> bool:
+        """Whether the origin says what it said or was given before it could know better. What it says anew after it
+        took what is known now is a change back, and news."""
+        names = {_name_of(m): m.name for m in self._voices} or {short(self._origin.name): self._origin.name}
+        known, before = self.known[said.name], list[bool]()
+        for name, connection in names.items():
+            entries = known.entries(name)
+            if any(self._is_entry(said, entry, name) for entry in entries):
+                before.append(self._is_before(said, now, entries[-1], connection))
+        return bool(before) and all(before)
+
+    def _is_before(self, said: Spoken, now: Now, last: Entry, connection: str) -> bool:
+        """Whether what is said is of before its origin knew what is known now."""
+        if not has_now(last, now):
+            return said.low <= now.at
+        if last[HOW] == SAID:
+            return False
+        taken = self._news.ended(connection, last[SEQ])
+        return taken is None or said.low <= taken
+
+    def _is_entry(self, said: Spoken, entry: Entry, name: str) -> bool:
+        if entry[HOW] == SAID:
+            return bool(entry[WHOLE] == said.whole)
+        consumed = [c for m in self._voices if _name_of(m) == name and (c := m.consumes.get(self._event.type))]
+        return any(entry[VIEW] in (said.as_read(one.version), said.whole) for one in consumed)
+
+    # --- who is told ----------------------------------------------------------------------------------------------
+
+    def tell(self, to: Sequence[str], held: Collection[str]) -> Telling:
+        """Who of those to whom the event would go is told what. `held`: values that wait for an operator. Nothing is
+        noted yet."""
+        made = Telling([name for name, one in self.verdicts.items() if one == "news" and name not in held])
+        members = [self._directory.connections[name] for name in to]
+        if made.news:
+            members += self._overtaken(made.news, to)
+        candidates = [*made.news, *(name for name, one in self.verdicts.items() if one == "same")]
+        lacking = {m.name: lack for m in members if (lack := self._lacking(m, candidates))}
+        poorer = [name for name, one in self.verdicts.items() if one == "poorer"]
+        made.later |= {name for name in poorer if any(self._lacks_known(m, self.spoken[name]) for m in members)}
+        made.later |= {name for name, one in self.verdicts.items() if one == "old" and self._origin_lacks(name)}
+        made.kept = made.news
+        if not made.news and lacking:
+            made.kept = [*Counter(lacking.values()).most_common(1)[0][0]]
+        direct = []
+        for member in members:
+            lack = lacking.get(member.name, ())
+            due = [name for name in self._relevant(member, candidates) if name in made.kept]
+            if due and all(name in lack for name in due):
+                direct.append(member.name)
+                lack = tuple(name for name in lack if name not in due)
+            made.later.update(lack)
+        made.to = tuple(direct)
+        return made
+
+    def _relevant(self, member: ConnectionRouting, names: Sequence[str]) -> Sequence[str]:
+        """Those of these fields of which a reader sees something; all, where it sees nothing of any."""
+        consumed = member.consumes[self._event.type]
+        return [name for name in names if self.spoken[name].sees(consumed)] or names
+
+    def _lacking(self, member: ConnectionRouting, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in self._relevant(member, names) if self._lacks(member, self.spoken[name]))
+
+    def _lacks(self, member: ConnectionRouting, said: Spoken) -> bool:
+        consumed = member.consumes[self._event.type]
+        last, view = self._last(member, self.known[said.name]), said.view(consumed)
+        if last is None:
+            return True
+        same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)
+        if same and (last[LINK] == self._link(member) or (last[HOW] == SAID and not last[LINK])):
+            return self._is_of_another_day(consumed, said, last)
+        if same or self._overrule:
+            return True
+        now = self.known[said.name].now
+        high = max(said.high, now.high) if now is not None and now.digest == said.whole else said.high
+        return bool(last[LOW] <= high)
+
+    def _lacks_known(self, member: ConnectionRouting, said: Spoken) -> bool:
+        """Whether a reader has not what is known now, of which the event says a part only."""
+        last, now = self._last(member, self.known[said.name]), self.known[said.name].now
+        return now is not None and (last is None or last[VIEW] not in now.views or last[LINK] != self._link(member))
+
+    def _origin_lacks(self, name: str) -> bool:
+        said = self.spoken[name]
+        return any(self._lacks_known(m, said) for m in self._voices if self._event.type in m.consumes)
+
+    def _is_of_another_day(self, consumed: Consumed, said: Spoken, last: Entry) -> bool:
+        """Whether the same value is to be true from another day, for a reader who is granted the day."""
+        days = said.effective, last[EFFECTIVE]
+        if None in days or days[0] == days[1]:
+            return False
+        tree = _trees(consumed.fields)
+        return "effective_on" in tree
+
+    def _overtaken(self, news: Sequence[str], to: Collection[str]) -> list[ConnectionRouting]:
+        """The origin itself, while something older is on its way to it: what it says now would be overwritten."""
+        found = []
+        for member in self._voices:
+            if member.name in to or self._event.type not in member.consumes or _observes(member):
+                continue
+            for name in news:
+                last = self.known[name].last(_name_of(member))
+                if last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None:
+                    found.append(member)
+                    break
+        return found
+
+    def _last(self, member: ConnectionRouting, known: Known) -> Entry | None:
+        name = _name_of(member)
+        last = known.last(name)
+        if member.mode == "pilot" and not _observes(member):
+            observed = known.last(OBSERVES + name)
+            if observed is not None and (last is None or (observed[SEQ] or 0) > (last[SEQ] or 0)):
+                return observed
+        return last
+
+    def _link(self, member: ConnectionRouting) -> str:
+        system = self._directory.reading_system(member)
+        found = self._links.get(system)
+        if found is None:
+            native = self._reading.citizens.reference(self._citizen, system)
+            found = self._links[system] = self._news.digests.of_link(system, native)
+        return found
+
+    # --- what is noted --------------------------------------------------------------------------------------------
+
+    def note(
+        self, telling: Telling, routed: Sequence[str], numbered: Mapping[str, Any], worth: Mapping[str, Any]
+    ) -> None:
+        """Note what is known from now on, who is given it and who said it. `routed`: all to whom the event would go;
+        `numbered` will hold its number; `worth`: by field, whose value it is and what it is worth."""
+        members = [self._directory.connections[name] for name in routed]
+        for name, said in self.spoken.items():
+            verdict = self.verdicts[name]
+            if verdict == "news" and name in telling.news:
+                self._state(said, members, numbered, *worth.get(name, ("", (0, 0.0))))
+            elif verdict == "same":
+                self._state_again(said, members, numbered, name in telling.kept, worth.get(name))
+            else:
+                continue
+            for member in (self._directory.connections[one] for one in telling.to):
+                if name in telling.kept and name in self._relevant(member, telling.kept):
+                    self._note_given(said, member, numbered)
+            self._note_said(said, numbered, telling.to)
+
+    def _state(
+        self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any], system: str, rank: Rank
+    ) -> None:
+        now = Now(said.whole, self._views(said, members), said.low, said.high, 0, 0, round(self._now, 3),
+                  short(self._origin.name), system, rank)  # fmt: skip
+        self.known[said.name].state(now)
+        for name in ("since", "seq"):
+            self._news.number(now, name, numbered)
+
+    def _state_again(
+        self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any], spread: bool,
+        worth: tuple[str, Rank] | None,
+    ) -> None:  # fmt: skip
+        """A newer date is kept, and the word of who has more authority."""
+        now = self.known[said.name].now
+        assert now is not None
+        views = [view for view in self._views(said, members) if view not in now.views]
+        better = worth is not None and (worth[0] != now.system or worth[1] > now.rank) and self._is_master(said.name)
+        newer = said.high > now.high and not self._origin.internal
+        if not (views or newer or better or (spread and not self._origin.internal)):
+            return
+        now.views += views
+        if newer:
+            now.low, now.high = max(now.low, said.low), said.high
+        if better and worth is not None:
+            now.system, now.rank = worth
+        if spread and not self._origin.internal:
+            self._news.number(now, "seq", numbered)
+        self.known[said.name].state(now)
+
+    def _is_master(self, name: str) -> bool:
+        master = self._directory.master_of(self._reading.tenant, name)
+        return master is not None and self._directory.system_of(self._origin.name) == master
+
+    def _views(self, said: Spoken, members: Iterable[ConnectionRouting]) -> list[str]:
+        readers = (m for some in (members, self._voices) for m in some)
+        seen = (said.view(m.consumes[self._event.type]) for m in readers if self._event.type in m.consumes)
+        return [*dict.fromkeys(seen)]
+
+    def _note_given(self, said: Spoken, member: ConnectionRouting, numbered: Mapping[str, Any]) -> None:
+        now = self.known[said.name].now
+        assert now is not None
+        entry: Entry = [
+            said.view(member.consumes[self._event.type]), self._link(member), now.low, now.high, None, GIVEN,
+            int(self._now), said.effective,
+        ]  # fmt: skip
+        self.known[said.name].note(_name_of(member), entry)
+        self._news.number(entry, SEQ, numbered)
+
+    def _note_said(self, said: Spoken, numbered: Mapping[str, Any], told: Collection[str]) -> None:
+        """Who said it has it. Where that is known already nothing is written."""
+        if self._origin.internal:
+            return
+        spoken: dict[str, tuple[str, str]] = {short(self._origin.name): (said.whole, "")}
+        for member in self._voices:
+            consumed = member.consumes.get(self._event.type)
+            if member.name not in told:
+                view = said.view(consumed) if consumed is not None else said.whole
+                spoken[_name_of(member)] = (view, self._link(member))
+            else:
+                spoken.pop(_name_of(member), None)
+        for name, (view, link) in spoken.items():
+            last = self.known[said.name].last(name)
+            if last is not None and last[VIEW] == view and last[LINK] == link:
+                if said.low > last[HIGH]:
+                    self.known[said.name].redate(last, said.low, said.high)
+                continue
+            entry: Entry = [view, link, said.low, said.high, None, SAID, int(self._now), said.effective, said.whole]
+            self.known[said.name].note(name, entry)
+            self._news.number(entry, SEQ, numbered)
+
+
+def has_now(last: Entry, now: Now) -> bool:
+    """Whether who was given or said this has what is known now."""
+    return last[VIEW] in now.views or (last[HOW] == SAID and last[WHOLE] == now.digest)
+
+
+def _observes(member: ConnectionRouting) -> bool:
+    """Whether nothing that goes to this connection leaves the hub: of `pilot` the outcome alone says it, but where the
+    package fetches for itself."""
+    return member.mode == "observe" or (member.outside and member.mode != "live")
+
+
+def _name_of(member: ConnectionRouting) -> str:
+    """Under which a reader stands in a record."""
+    return OBSERVES + short(member.name) if _observes(member) else short(member.name)
+
+
+def given_again(
+    digests: Digests, directory: Directory, event: Event, name: str, member: ConnectionRouting, native_id: str | None,
+    seq: int, now: float,
+) -> Entry:  # fmt: skip
+    """What a reader is given of a field by an event that is tried again. `native_id`: as it calls the person."""
+    said = Spoken(event, name, digests, **_place(directory.tenants.get(member.tenant)), now=now)
+    link = digests.of_link(directory.reading_system(member), native_id)
+    return [
+        said.view(member.consumes[event.type]), link, said.low, said.high, seq, GIVEN, int(now), said.effective
+    ]  # fmt: skip
+
+
+def digest_of(digests: Digests, directory: Directory, tenant: str, event: Event, name: str, now: float) -> str:
+    """Of the whole value that an event says of a field, as `Now.digest` holds it."""
+    return Spoken(event, name, digests, **_place(directory.tenants.get(tenant)), now=now).whole
+
+
+def _place(town: Tenant | None) -> dict[str, Any]:
+    zone, insee = (town.zone, town.insee) if town is not None else (_EVERYWHERE, None)
+    return {"zone": zone, "territory": insee}
