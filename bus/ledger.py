@@ -914,9 +914,12 @@ class Transaction:
     def counter(self, name: str) -> int:
         return int(self.sql.execute(select(counters.c.value).where(counters.c.name == name)).scalar() or 0)
 
-    def prune(self, *, events_before: float, of_requests: Select[str] | None = None, limit: int = 5000) -> int:
+    def prune(
+        self, *, events_before: float, of_requests: Select[str] | None = None, but: Select[int] | None = None,
+        limit: int = 5000,
+    ) -> int:  # fmt: skip
         """Delete events that every connection has finished, and door rows past their 13 months. Those of the requests
-        that `of_requests` selects are kept. How many events went.
+        that `of_requests` selects are kept, and those whose numbers `but` selects. How many events went.
 
         Goes on from where the last call ended, and looks at a part of what is old only: 0 says that it found nothing
         there. In 24 such calls or so it comes by every event."""
@@ -928,6 +931,9 @@ class Transaction:
         if of_requests is not None:
             kept = of_requests.subquery()
             old = old.where(~exists().where(next(iter(kept.c)) == events.c.request_id))
+        if but is not None:
+            needed = but.subquery()
+            old = old.where(~exists().where(next(iter(needed.c)) == events.c.seq))
         seqs = [row.seq for row in self.sql.execute(old.order_by(events.c.seq).limit(limit))]
         if len(seqs) == limit:
             till = seqs[-1]

@@ -27,12 +27,14 @@ from connectors.sdk import Context, Manifest, connector_class, find_manifests
 from connectors.sdk import deadline as deadlines
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
+from hub.acceptance.days import take_effect
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
+from hub.acceptance.restating import restate
 from hub.acceptance.rules import Rules
 from hub.citizens.catch_ups import note_granted
 from hub.citizens.communes import dated_communes
@@ -60,6 +62,7 @@ from hub.journal.entries import Journal
 from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
+from hub.operations.catching_up import CatchingUp
 from hub.operations.household_numbers import settle_households
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
@@ -325,6 +328,11 @@ class Hub:
         self._thread("relay", self.relay.run)
         keeper = Keeper(self.ledger, self.documents, self.settings.retention)
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
+        catching_up = CatchingUp(
+            self.ledger, lambda: self.acceptance.directory, partial(restate, self.acceptance),
+            partial(take_effect, self.acceptance), per_second=self.settings.limits.catch_ups_per_second,
+        )  # fmt: skip
+        self._thread("catching up", lambda stop: catching_up.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
         pairing = PairingLater(self.ledger, self.acceptance, self.pending, self.journal)
         self._thread("pairing", lambda stop: pairing.run(stop, lambda: self.relay.active))

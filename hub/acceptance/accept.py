@@ -16,6 +16,7 @@ from math import inf
 from typing import Literal
 
 import orjson
+import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from bus.ledger import Entry, Ledger, Raced, Transaction
@@ -39,6 +40,7 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event, Submitted
 from schemas.registry import Registry
 
+_log = structlog.get_logger()
 Outcome = Literal["accepted", "duplicate", "echo", "skipped", "refused"]
 _UNKNOWN = "unknown_request"
 _WIDEST = Limits()
@@ -143,9 +145,18 @@ class Acceptance:
             self.say_as_hub(tx, origin.tenant, batch.reading.said)
         for act in batch.reading.afterwards:
             act()
+        for event, facts in batch.reading.along:
+            self._say_along(tx, origin.tenant, event, facts)
         for citizen_id, fields in batch.reading.lacking:
             restate(self, tx, origin.tenant, citizen_id, fields)
         return verdicts
+
+    def _say_along(self, tx: Transaction, tenant: str, event: Event, facts: Restated) -> None:
+        """Of somebody who moved along. What cannot be said of one keeps nobody else's address back."""
+        hub = Origin.hub(tenant)
+        (verdict,) = self.admit(tx, hub, self.check(hub, [event]), restated={event.id: facts})
+        if verdict.error is not None:
+            _log.error("member of a household not told of", code=verdict.error.code)
 
     def say_as_hub(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
         """Accept what the hub itself says in a tenant, however much that is; the numbers of what was not refused."""

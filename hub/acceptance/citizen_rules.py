@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from hub.acceptance.days import FIELD, comes_at, end_coming, is_dated, wait_for_day
 from hub.acceptance.mentions import citizen_of, household_of, values_of
+from hub.acceptance.moved_along import ask_along, moved_along, say_along
 from hub.acceptance.rules import AnyEvent, Reading, Restated, Understood, subject_key
 from hub.acceptance.telling import Judge, Telling
+from hub.citizens.news import DATED
 from hub.citizens.repository import QUALITIES, Citizen, Rank
-from hub.requests.notices import transmitted
+from hub.requests.notices import transmitted, transmitted_on
 from hub.requests.repository import seconds
+from hub.routing.directory import Route
 from schemas.event import Event
 
 
@@ -39,26 +44,61 @@ class CitizenChanged:
             understood.review = tuple(sorted(values))
             reading.step(understood, "held")
             return understood
+        begins = comes_at(event, reading.zone, reading.tx.now) if DATED in values else None
         judge = Judge(reading, citizen, event, values)
+        if begins is not None and not _is_known_now(judge):
+            judge = Judge(reading, citizen, event, values, to_come=True)
+        else:
+            begins = None
         held = {
             name for name, one in judge.verdicts.items() if one == "news" and _is_held(reading, citizen, event, name)
         }
         understood.review = tuple(sorted(held))
+        mark = citizen.confidential or any(marked)
+        along = [] if mark or held or not _is_news(judge) else moved_along(reading, event, citizen, judge)
         understood.held = not all(_ask(reading, citizen, event, name) for name in understood.review)
+        understood.held |= not ask_along(reading, event, judge, along)
         if understood.held:
             reading.step(understood, "held")
             return understood
-        _spread(reading, understood, citizen, event, judge, marked=citizen.confidential or any(marked))
+        if begins is None and DATED not in held and _ends_what_comes(event, judge):
+            end_coming(reading.tx, citizens.news, citizen.id)
+            judge.coming = {}
+        numbered = _spread(reading, understood, citizen, event, judge, marked=mark, begins=begins)
+        say_along(reading, event, citizen, along, understood.request, understood.route.to, numbered)
         return understood
 
 
+def _is_news(judge: Judge) -> bool:
+    return judge.verdicts.get(DATED) == "news"
+
+
+def _is_known_now(judge: Judge) -> bool:
+    """Whether an event of a day to come says what is known now: that somebody stays, whatever was to come before."""
+    comes = judge.coming[DATED].now
+    return judge.verdicts[DATED] == "same" and (comes is None or judge.spoken[DATED].high >= comes.low)
+
+
+def _ends_what_comes(event: Event, judge: Judge) -> bool:
+    """Whether what was true from a day to come is no more: another value is, or what is known now was said again with
+    a day. Said without a day, it is what whoever knows nothing of that day goes on to say."""
+    comes = judge.waiting(DATED)
+    if comes is None:
+        return False
+    again = judge.verdicts[DATED] == "same" and FIELD in event.data and judge.spoken[DATED].high >= comes.low
+    return again or _is_news(judge)
+
+
 def _spread(
-    reading: Reading, understood: Understood, citizen: Citizen, event: Event, judge: Judge, *, marked: bool
-) -> None:  # fmt: skip
-    """Who is told what; nothing, where nobody lacks any of it."""
+    reading: Reading, understood: Understood, citizen: Citizen, event: Event, judge: Judge, *, marked: bool,
+    begins: float | None,
+) -> Mapping[str, Any]:  # fmt: skip
+    """Who is told what; nothing, where nobody lacks any of it. `begins`: the day from which it is true, for which all
+    wait who are not granted it. What will hold the number of the event."""
     values = [*judge.spoken]
     routed = reading.routed(understood, event, citizen=citizen, marked=marked)
-    telling = judge.tell(routed.to, understood.review) if values else Telling(to=routed.to)
+    at_once = routed.to if begins is None else _dated(reading, event, routed.to)
+    telling = judge.tell(at_once, understood.review) if values else Telling(to=at_once)
     numbered: dict[str, Any] = {}
     understood.numbered.append(numbered)
     judge.note(telling, routed.to, numbered, {name: _worth(reading, event, name) for name in values})
@@ -67,18 +107,31 @@ def _spread(
     if values and not telling.kept:
         understood.echo = not understood.review
         reading.step(understood, "held" if understood.review else "echo")
-        return
+        return numbered
     understood.event = event
     if len(telling.kept) < len(values):  # beside a news what is known is no news either
         unsaid = values_of(event).keys() - set(telling.kept)
         understood.event = event.with_data({name: one for name, one in event.data.items() if name not in unsaid})
     reading.take_route(understood, replace(routed, to=telling.to))
     reading.step(understood, "change")
+    if begins is not None and DATED in telling.kept:
+        day = partial(wait_for_day, reading.tx, reading.tenant, citizen.id, begins)
+        reading.afterwards.append(lambda: day(numbered["seq"]))
+        if understood.request is not None and (routed.withheld or len(at_once) < len(routed.to)):
+            name = f"{event.source} {event.id}"
+            reading.said.append(transmitted_on(understood.request, name, event.data[FIELD]))
+            return numbered
     answered = routed.withheld or routed.to  # else nobody reads this: no service is asked
     if understood.request is not None and answered and not telling.to:
         # Nobody will answer: the portal hears what it would hear of anybody's change.
         said = transmitted(understood.request, f"{event.source} {event.id}", taken=True)
         reading.said.append(said)
+    return numbered
+
+
+def _dated(reading: Reading, event: Event, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of these connections that are granted the day."""
+    return tuple(name for name in names if is_dated(reading.directory.connections[name], event.type))
 
 
 def _again(event: Event, reading: Reading, original: Restated) -> Understood:
@@ -87,8 +140,12 @@ def _again(event: Event, reading: Reading, original: Restated) -> Understood:
     understood = Understood(f"c:{citizen.id}")
     facts = reading.facts(event, citizen=citizen, marked=citizen.confidential or original.confidential)
     route = reading.directory.route(replace(facts, procedure=original.procedure, intakes=original.intakes))
-    judge = Judge(reading, citizen, event, values_of(event), again=True)
-    telling = judge.tell(route.to, [name for name, one in judge.verdicts.items() if one != "same"])
+    begins = comes_at(event, reading.zone, reading.tx.now)
+    judge = Judge(reading, citizen, event, values_of(event), again=original.mover is None, to_come=begins is not None)
+    if original.mover is not None:
+        return _along(event, reading, original, citizen, judge, understood, route, begins)
+    to = route.to if begins is None else _dated(reading, event, route.to)
+    telling = judge.tell(to, [name for name, one in judge.verdicts.items() if one != "same"])
     if telling.later:
         reading.lacking.append((citizen.id, telling.later))
     if not telling.to:
@@ -104,6 +161,29 @@ def _again(event: Event, reading: Reading, original: Restated) -> Understood:
     unsaid = values_of(event).keys() - set(telling.kept)
     understood.event = event.with_data({name: one for name, one in event.data.items() if name not in unsaid})
     understood.route = replace(route, to=telling.to)
+    return understood
+
+
+def _along(
+    event: Event, reading: Reading, original: Restated, citizen: Citizen, judge: Judge, understood: Understood,
+    route: Route, begins: float | None,
+) -> Understood:  # fmt: skip
+    """The address of somebody who moved along. Who knows it by the household has it, as of the event that said it."""
+    assert original.mover is not None
+    if begins is None and _ends_what_comes(event, judge):
+        end_coming(reading.tx, reading.citizens.news, citizen.id)
+        judge.coming = {}
+    at_once = route.to if begins is None else _dated(reading, event, route.to)
+    telling = judge.tell([name for name in at_once if name not in original.told], ())
+    numbered: dict[str, Any] = {}
+    understood.numbered.append(numbered)
+    judge.note(telling, route.to, numbered, {})
+    judge.note_given(DATED, [name for name in route.to if name in original.told], original.by)
+    reading.citizens.news.of(citizen.id, DATED).live_with(original.mover, judge.spoken[DATED].whole, reading.tx.now)
+    if begins is not None:
+        day = partial(wait_for_day, reading.tx, reading.tenant, citizen.id, begins)
+        reading.afterwards.append(lambda: day(numbered["seq"]))
+    understood.event, understood.route = event, replace(route, to=telling.to)
     return understood
 
 
@@ -134,7 +214,11 @@ def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
         "type": event.type, "by": reading.origin.name, "master": reading.directory.master_of(tenant, name),
         "quality": event.data[name]["quality"],
     }  # fmt: skip
-    said = {"type": event.type, "data": {name: event.data[name]}}
+    said: dict[str, Any] = {"type": event.type, "data": {name: event.data[name]}}
+    if FIELD in event.data:
+        said["data"][FIELD] = event.data[FIELD]
+    if event.version > 1:
+        said["version"] = event.version
     return identities.doubt_value(tenant, citizen.id, name, said, facts)
 
 

@@ -17,7 +17,7 @@ from bus.sql import Statement
 from hub.acceptance import rules
 from hub.acceptance.mentions import citizen_of, values_of
 from hub.acceptance.telling import digest_of
-from hub.citizens.news import Known, KnownNews, NewsBook, Now
+from hub.citizens.news import Known, KnownNews, NewsBook, Now, coming, is_coming
 from hub.clients.origin import Origin
 from hub.requests import repository as timelines
 from hub.routing.directory import Directory
@@ -67,16 +67,34 @@ def restate(
     tx.hold_door()
     news = acceptance.news.session(tx)
     ((whole, names),) = acceptance.news.fields_of(tx, [citizen_id]).items() or ((citizen_id, set()),)
-    wanted = sorted(names if fields is None else names & set(fields))
+    wanted = sorted(name for name in names if fields is None or name.removesuffix(coming("")) in fields)
     outcomes = {name: Restated("unknown") for name in fields or ()}
     by_seq: dict[int, list[str]] = {}
     for name in wanted:
-        if (now := news.of(whole, name).now) is not None:
+        if not is_coming(name) and (now := news.of(whole, name).now) is not None:
             by_seq.setdefault(now.seq, []).append(name)
     stored = tx.load(sorted(by_seq))
     for seq, some in by_seq.items():
         outcomes |= _restate_event(acceptance, tx, tenant, whole, stored.get(seq), some, news)
+    for name in filter(is_coming, wanted):  # after what is known until then
+        _restate_coming(acceptance, tx, tenant, whole, name, news)
     return outcomes
+
+
+def _restate_coming(
+    acceptance: Door, tx: Transaction, tenant: str, citizen_id: str, name: str, news: KnownNews
+) -> None:
+    """What is true from a day to come, for those who are granted the day and lack it."""
+    known, field_name = news.of(citizen_id, name), name.removesuffix(coming(""))
+    stored = tx.load([known.now.seq]).get(known.now.seq) if known.now is not None else None
+    if stored is None or field_name not in values_of(stored.event):
+        return
+    event = _event_of(tx, stored, citizen_id, [field_name], {field_name: known})
+    hub = Origin.hub(tenant)
+    facts = _facts(tx, stored, citizen_id)
+    (verdict,) = acceptance.admit(tx, hub, acceptance.check(hub, [event]), restated={event.id: facts})
+    if verdict.error is not None:
+        raise verdict.error
 
 
 def _restate_event(

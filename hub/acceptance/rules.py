@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
 from bus.tables import SKIPPED
@@ -27,6 +29,7 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.registry import Registry
 
+_EVERYWHERE = ZoneInfo("Europe/Paris")
 _NOBODY = Route(())
 _TOO_MANY = "trop de personnes à reconnaître en un jour : un opérateur doit reprendre l'envoi"
 _DISPUTED = "deux personnes sous un même identifiant : un opérateur doit dire qui c'est, puis reprendre l'envoi"
@@ -56,12 +59,17 @@ class Understood:
 
 @dataclass(frozen=True, slots=True)
 class Restated:
-    """Of what the hub says again: whom it is about, and the facts by which what was said first was routed."""
+    """Of what the hub says again: whom it is about, and the facts by which what was said first was routed. `mover`: it
+    is about somebody who moved along with this one, and may be news; `told`: who knows it by the household, from the
+    event whose number `by` holds."""
 
     citizen_id: str
     procedure: str | None = None
     intakes: tuple[str, ...] = ()
     confidential: bool = False
+    mover: str | None = None
+    told: frozenset[str] = frozenset()
+    by: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Rule(Protocol):
@@ -114,9 +122,9 @@ def subject_key(event: Event, request: Request | None = None) -> str:
 class Reading:
     """What one batch of one origin reads and changes: citizens, requests and marks, read at once by `prefetch` and
     written at once by `save`. `said`: what the hub itself says because of it; `lacking`: by citizen the fields that it
-    says again, since some lack them and not all; `restated`: by the id of an event, what the hub says again;
-    `afterwards`: what is done in the same
-    commit once the events have their numbers. `say_as_hub` accepts what the hub itself says in a tenant, in the same
+    says again, since some lack them and not all; `along`: what it says of those who moved along; `restated`: by the id
+    of an event, what the hub says again; `afterwards`: what is done in the same commit once the events have their
+    numbers. `say_as_hub` accepts what the hub itself says in a tenant, in the same
     commit, and gives the numbers of what was not refused."""
 
     def __init__(
@@ -131,12 +139,19 @@ class Reading:
         self.afterwards: list[Callable[[], None]] = []
         self.lacking: list[tuple[str, set[str]]] = []
         self.restated: Mapping[str, Restated] = {}
+        self.along: list[tuple[Event, Restated]] = []
         self._marked: set[str] = set()
         self._parties = directory.parties(origin)
         self._claims: list[Claim] = []
         # By the record of a person (which `prefetch` was given, and keeps), what else was said of whom it is.
         self._of_others: dict[int, tuple[Mapping[str, Any], Sequence[Reference]]] = {}
         self._routes: dict[Facts, Route] = {}
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone in which the days of the tenant are counted; where its settings are not here, that of Paris."""
+        town = self.directory.tenants.get(self.tenant)
+        return town.zone if town is not None else _EVERYWHERE
 
     def prefetch(self, stated: Sequence[Statement]) -> None:
         """Read all that these statements name, in a few statements of the database."""

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from hub.acceptance.rules import Reading
 from hub.citizens.news import (
+    DATED,
     EFFECTIVE,
     GIVEN,
     HIGH,
@@ -28,6 +29,7 @@ from hub.citizens.news import (
     Known,
     Now,
     Rank,
+    coming,
     short,
 )
 from hub.citizens.repository import Citizen
@@ -38,8 +40,9 @@ from schemas.equal_values import canonical
 from schemas.event import Event
 from schemas.manifest import Consumed
 
-Verdict = Literal["news", "same", "poorer", "old"]
-"""`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known."""
+Verdict = Literal["news", "same", "poorer", "old", "comes"]
+"""`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known;
+`comes`: its origin knows that it is true from a day to come, and says no more."""
 _EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not here
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
 _trees = lru_cache(maxsize=4096)(tree_of)
@@ -107,18 +110,23 @@ class Telling:
 
 class Judge:
     """Of one event about a citizen. `overrule`: an operator decided, whatever the dates say; `again`: the hub says what
-    is known already."""
+    is known already; `to_come`: the event is of what is true from a day to come, and is judged beside what is known of
+    that."""
 
     def __init__(
-        self, reading: Reading, citizen: Citizen, event: Event, names: Iterable[str], *, again: bool = False
-    ) -> None:
+        self, reading: Reading, citizen: Citizen, event: Event, names: Iterable[str], *, again: bool = False,
+        to_come: bool = False,
+    ) -> None:  # fmt: skip
         self._reading, self._citizen, self._event = reading, citizen, event
         self._directory, self._origin = reading.directory, reading.origin
         self._news, self._now = reading.citizens.news, reading.tx.now
         self._overrule = reading.origin.internal and not again
         self._links: dict[str, str] = {}
         place = _place(reading.directory.tenants.get(reading.tenant))
-        self.known = {name: self._news.of(citizen.id, name) for name in names}
+        self.now = {name: self._news.of(citizen.id, name) for name in names}
+        self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
+        self._to_come = to_come
+        self.known = {**self.now, **self.coming} if to_come else self.now
         self.spoken = {
             name: Spoken(event, name, self._news.digests, **place, now=self._now) for name in self.known
         }  # fmt: skip
@@ -131,8 +139,10 @@ class Judge:
         now = self.known[said.name].now
         if now is None:
             return "news"
-        if said.whole == now.digest:
+        if said.whole == now.digest and (said.effective == now.day or not self._to_come):
             return "same"
+        if self.knows_what_comes(said):
+            return "comes"
         if self._overrule:
             return "news"
         if self._returns_its_view(said, now):
@@ -175,6 +185,23 @@ class Judge:
         consumed = [c for m in self._voices if _name_of(m) == name and (c := m.consumes.get(self._event.type))]
         return any(entry[VIEW] in (said.as_read(one.version), said.whole) for one in consumed)
 
+    def waiting(self, name: str) -> Now | None:
+        """What is true of a field from a day to come; None in the judgement of that itself."""
+        known = self.coming.get(name) if not self._to_come else None
+        return known.now if known is not None else None
+
+    def knows_what_comes(self, said: Spoken) -> bool:
+        """Whether the origin says, of no day, what it said or was given as true from a day to come."""
+        comes = self.waiting(said.name)
+        if comes is None or said.whole != comes.digest or self._overrule:
+            return False
+        names = {short(self._origin.name), *map(_name_of, self._voices)}
+        return any(self.coming[said.name].last(name) is not None for name in names)
+
+    def _knows_what_comes(self, member: ConnectionRouting, name: str) -> bool:
+        """Whether a reader was given what is to come: what is known until then would overtake it."""
+        return self.waiting(name) is not None and self._last(member, self.coming[name]) is not None
+
     # --- who is told ----------------------------------------------------------------------------------------------
 
     def tell(self, to: Sequence[str], held: Collection[str]) -> Telling:
@@ -212,6 +239,8 @@ class Judge:
         return tuple(name for name in self._relevant(member, names) if self._lacks(member, self.spoken[name]))
 
     def _lacks(self, member: ConnectionRouting, said: Spoken) -> bool:
+        if self._knows_what_comes(member, said.name):
+            return False
         consumed = member.consumes[self._event.type]
         last, view = self._last(member, self.known[said.name]), said.view(consumed)
         if last is None:
@@ -228,6 +257,8 @@ class Judge:
     def _lacks_known(self, member: ConnectionRouting, said: Spoken) -> bool:
         """Whether a reader has not what is known now, of which the event says a part only."""
         last, now = self._last(member, self.known[said.name]), self.known[said.name].now
+        if self._knows_what_comes(member, said.name):
+            return False
         return now is not None and (last is None or last[VIEW] not in now.views or last[LINK] != self._link(member))
 
     def _origin_lacks(self, name: str) -> bool:
@@ -298,6 +329,7 @@ class Judge:
     ) -> None:
         now = Now(said.whole, self._views(said, members), said.low, said.high, 0, 0, round(self._now, 3),
                   short(self._origin.name), system, rank)  # fmt: skip
+        now.day = said.effective if self._to_come and said.effective else ""
         self.known[said.name].state(now)
         for name in ("since", "seq"):
             self._news.number(now, name, numbered)
@@ -331,6 +363,11 @@ class Judge:
         readers = (m for some in (members, self._voices) for m in some)
         seen = (said.view(m.consumes[self._event.type]) for m in readers if self._event.type in m.consumes)
         return [*dict.fromkeys(seen)]
+
+    def note_given(self, name: str, to: Iterable[str], numbered: Mapping[str, Any]) -> None:
+        """These connections are given a field by the event whose number this holds, or will hold."""
+        for member in (self._directory.connections[one] for one in to):
+            self._note_given(self.spoken[name], member, numbered)
 
     def _note_given(self, said: Spoken, member: ConnectionRouting, numbered: Mapping[str, Any]) -> None:
         now = self.known[said.name].now

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, case, delete, func, select, text, update
+from sqlalchemy import Select, and_, case, delete, exists, func, select, text, update
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
+from bus.tables import events
 from hub.storage.tables import catch_ups, reader_catch_ups
 
 ALL = ""
@@ -198,6 +199,18 @@ def end_days(tx: Transaction, citizen_id: str, field: str, *, but: int = 0) -> N
     row = catch_ups.c
     mine = and_(row.citizen_id == citizen_id, row.field == field, row.seq > 0, row.seq != but)
     tx.sql.execute(delete(catch_ups).where(mine))
+
+
+def kept_for_their_day() -> Select[int]:
+    """The numbers of the events whose day is waited for."""
+    return select(catch_ups.c.seq).where(catch_ups.c.seq > 0)
+
+
+def days_go_back(tx: Transaction, kept: str, gone: str) -> None:
+    """After a merge was taken back: the days that were said of `gone` are theirs again."""
+    row, event = catch_ups.c, events.c
+    theirs = exists().where(event.seq == row.seq, event.order_key == f"c:{gone}")
+    tx.sql.execute(update(catch_ups).where(row.citizen_id == kept, row.seq > 0, theirs).values(citizen_id=gone))
 
 
 def move_catch_ups(tx: Transaction, gone: str, kept: str) -> None:

@@ -33,6 +33,8 @@ KEPT = 3  # entries of each reader
 Rank = tuple[int, float]  # what a value is worth: its index in `QUALITIES`, then its date in seconds since 1970
 Pair = tuple[str, int]  # connection, seq
 
+DATED = "new_address"
+"""The field whose value may be true from a day to come only."""
 _VIEW, _LINK = 12, 6  # bytes of a digest
 _CONTEXT = b"news:"
 _PART = 500  # rows at once
@@ -82,6 +84,16 @@ _FIELDS = Statement("""
 _NO_NEWS = Statement("DELETE FROM citizen_news WHERE citizen_id = :citizen_id AND field = :field")
 
 
+def coming(field_name: str) -> str:
+    """Under which what is to come of a field is kept, beside what is known now: with its own readers, as a field of its
+    own."""
+    return f"{field_name}+"
+
+
+def is_coming(field_name: str) -> bool:
+    return field_name.endswith("+")
+
+
 class Digests:
     """The digests of views and links, under a key that is the hub's."""
 
@@ -106,7 +118,7 @@ class Now:
     """What is known now of a field. `digest`: of the whole value; `views`: of what readers see of it; `low`, `high`:
     between these moments lies its date; `since`: the first event that said it, `seq`: the one that says it best; `at`:
     when it was accepted; `by`: who said it; `system`, `rank`: whose value it is and what it is worth, where the field
-    has a master; `times`: how often the hub has said it again."""
+    has a master; `times`: how often the hub has said it again; `day`: of what is to come, from which day it is true."""
 
     digest: str
     views: list[str]
@@ -119,6 +131,7 @@ class Now:
     system: str = ""
     rank: Rank = (0, 0.0)
     times: int = 0
+    day: str = ""
 
     def row(self) -> list[Any]:
         return [getattr(self, name) for name in Now.__slots__]
@@ -135,13 +148,16 @@ class _Record:
     now: Now | None = None
     of: dict[str, list[Entry]] = field(default_factory=dict)
     over: list[list[Any]] = field(default_factory=list)
+    home: list[Any] | None = None
+    along: list[list[Any]] = field(default_factory=list)
     changed: bool = False
 
     @staticmethod
     def read(citizen_id: str, seq: int, at: float, plain: bytes) -> _Record:
         kept = orjson.loads(plain)
         now = kept.get("now")
-        made = _Record(citizen_id, seq, at, None, kept["of"], kept.get("over", []))
+        made = _Record(citizen_id, seq, at, None, kept["of"], kept.get("over", []), kept.get("home"))
+        made.along = kept.get("along", [])
         if now is not None:
             made.now = Now(*now)
             made.now.rank = (now[9][0], now[9][1])
@@ -153,6 +169,10 @@ class _Record:
             kept["now"] = self.now.row()
         if self.over:
             kept["over"] = self.over
+        if self.home:
+            kept["home"] = self.home
+        if self.along:
+            kept["along"] = self.along
         return orjson.dumps(kept)
 
 
@@ -187,6 +207,27 @@ class Known:
 
     def readers(self) -> set[str]:
         return {who for record in self.records for who in record.of}
+
+    @property
+    def home(self) -> list[Any] | None:
+        """Who named this person last as one of their household: their id, the digest of the address, when."""
+        return max((r.home for r in self.records if r.home), key=lambda home: float(home[2]), default=None)
+
+    def moved_with(self, ids: Sequence[str]) -> list[Any]:
+        """Those who moved along by an event, whose number is to be set first in what this gives: who does not take it
+        does not know it of them either."""
+        moved: list[Any] = [0, [*ids]]
+        self.own.along = [*self.own.along, moved][-KEPT:]
+        self.own.changed = True
+        return moved
+
+    def members_of(self, seq: int) -> list[str]:
+        """Those who moved along by this event."""
+        return [one for record in self.records for number, ids in record.along if number == seq for one in ids]
+
+    def live_with(self, mover: str, digest: str, at: float) -> None:
+        """Somebody who moved has named this person as one of their household."""
+        self.own.home, self.own.changed = [mover, digest, at], True
 
     def state(self, now: Now) -> None:
         """This is known from now on."""
@@ -236,6 +277,7 @@ class KnownNews:
         self._wrapped: dict[str, bytes] = {}
         self._gone: set[str] = set()
         self._noted: list[tuple[Any, int | str, Mapping[str, Any]]] = []
+        self._dropped: list[tuple[str, str]] = []
         self._rows: dict[tuple[str, int], tuple[str, float]] = {}
 
     def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
@@ -271,6 +313,17 @@ class KnownNews:
             found = self._known[(citizen_id, field_name)]
         return found
 
+    def absorb(self, citizen_id: str, source: str, target: str) -> None:
+        """What its readers were given of one field counts for another; of the first one nothing is known any more."""
+        known, to = self.of(citizen_id, source), self.of(citizen_id, target)
+        for record in known.records:
+            for who, entries in record.of.items():
+                for entry in entries:
+                    to.note(who, entry)
+            if record.seq or record.at or record.of or record.now:
+                self._dropped.append((record.citizen_id, source))
+        self._known[(citizen_id, source)] = Known(_Record(citizen_id), source)
+
     def number(self, place: Any, name: int | str, numbered: Mapping[str, Any]) -> None:
         """An entry or a `Now` gets the number of its event when it is written: `numbered["seq"]`."""
         self._noted.append((place, name, numbered))
@@ -297,6 +350,9 @@ class KnownNews:
             else:
                 setattr(place, name, numbered["seq"])
         self._noted.clear()
+        for citizen_id, name in self._dropped:
+            _NO_NEWS.send(self._tx.sql, citizen_id=citizen_id, field=name)
+        self._dropped.clear()
         changed = [
             (record, name) for (_, name), known in self._known.items() for record in known.records if record.changed
         ]
@@ -382,17 +438,22 @@ class NewsBook:
         tx.hold_door()
         whole = self._whole(tx, of)
         news, known = self.known(tx, of)
+        members: dict[str, list[Pair]] = {}
         by_person: dict[str, list[Known]] = {}
         for one in known:
             by_person.setdefault(one.own.citizen_id, []).append(one)
         for citizen_id, pairs in of.items():
             for one in by_person.get(whole.get(citizen_id, ""), ()):
                 for connection, seq in pairs:
+                    for member in one.members_of(seq):
+                        members.setdefault(member, []).append((connection, seq))
                     who = short(connection)
                     entry = one.take_back(who, seq)
                     if entry is not None and observed:
                         one.note(OBSERVES + who, entry)
         news.save()
+        if members:
+            self.take_back_of(tx, members, observed=observed)
 
     def relink(self, tx: Transaction, connection: str, citizen_id: str, seq: int, link: str) -> None:
         """A package gave somebody an identifier when it took this event: under it, it was told."""

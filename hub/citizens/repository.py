@@ -21,7 +21,7 @@ from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
 from hub.citizens.matching import Comparison, Field
-from hub.citizens.news import Digests, KnownNews
+from hub.citizens.news import DATED, Digests, KnownNews, coming
 from hub.citizens.news import Rank as Rank
 from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
 from hub.citizens.value_digests import Person
@@ -200,9 +200,9 @@ class Citizens:
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
             self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
-        self.news.prefetch(
-            (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
-        )
+        read = [(citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)]
+        read += [(citizen_id, coming(field)) for citizen_id, field in read if field == DATED]
+        self.news.prefetch(read)
 
     def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
@@ -505,6 +505,10 @@ class Citizens:
         for (_, system, native_id), citizen_id in self._links.items():
             found.setdefault((citizen_id, system), []).append(native_id)
         return found
+
+    def identity_of(self, citizen: Citizen) -> Mapping[str, Any] | None:
+        """As `People.identity_of`; None where no identities are kept."""
+        return self._people.identity_of(self._tx, citizen.id) if self._people is not None else None
 
     def reference(self, citizen: Citizen, system: str) -> str | None:
         """The identifier under which this system is told of a citizen, as `identifiers_of` chooses it; None without."""

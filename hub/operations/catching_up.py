@@ -48,12 +48,15 @@ Restate = Callable[[Transaction, str, str, Collection[str] | None], Mapping[str,
 
 
 class CatchingUp:
-    """`per_second`: so many people at most. `directory` is asked for anew each time: it changes while the hub runs."""
+    """`take_effect` is done before for a value whose day has come. `per_second`: so many people at most. `directory` is
+    asked for anew each time: it changes while the hub runs."""
 
     def __init__(
-        self, ledger: Ledger, directory: Callable[[], Directory], restate: Restate, *, per_second: int
-    ) -> None:
-        self._ledger, self._directory, self._restate, self._per_second = ledger, directory, restate, per_second
+        self, ledger: Ledger, directory: Callable[[], Directory], restate: Restate,
+        take_effect: Callable[[Transaction, CatchUp], None], *, per_second: int,
+    ) -> None:  # fmt: skip
+        self._ledger, self._directory, self._per_second = ledger, directory, per_second
+        self._restate, self._take_effect = restate, take_effect
 
     def run(self, stop: threading.Event, active: Callable[[], bool], *, every: float = 1.0) -> None:
         """Until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
@@ -118,8 +121,11 @@ class CatchingUp:
         """All that is due about one person."""
         first = asked[0]
         fields = None if any(one.field == ALL for one in asked) else sorted({one.field for one in asked})
-        found = self._restate(tx, first.tenant, first.citizen_id, fields)
         end_catch_ups(tx, asked)
+        for one in asked:
+            if one.seq:
+                self._take_effect(tx, one)
+        found = self._restate(tx, first.tenant, first.citizen_id, fields)
         readers = {one.reader: one for one in asked}
         for name, restated in sorted(found.items()):
             for one in readers.values() if restated.outcome == "gone" else ():

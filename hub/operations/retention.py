@@ -19,6 +19,7 @@ from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, 
 from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
 from bus.tables import OPEN, deliveries, events
+from hub.citizens.catch_ups import kept_for_their_day
 from hub.citizens.questions import day_of
 from hub.clients.idempotency import KEPT_SECONDS, forget_nonces
 from hub.documents.files import DocumentStore
@@ -208,7 +209,9 @@ class Keeper:
 
     def _prune(self, before: float) -> int:
         with self._ledger.transaction() as tx:
-            return tx.prune(events_before=before, of_requests=select(requests.c.id), limit=_BATCH)
+            return tx.prune(
+                events_before=before, of_requests=select(requests.c.id), but=kept_for_their_day(), limit=_BATCH
+            )
 
     def _held(self) -> Iterator[int]:
         """What was held and never admitted goes with its events."""

@@ -21,7 +21,7 @@ from bus.sql import Insert, Statement
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
-from hub.citizens.catch_ups import ask_for_known, move_catch_ups
+from hub.citizens.catch_ups import ask_for_known, days_go_back, move_catch_ups
 from hub.citizens.households import move_numbers, move_numbers_back
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
@@ -231,6 +231,7 @@ class Reviews:
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
         self._move_requests_back(tx, moved, gone, kept)
         self.take_along(tx, tenant, [kept], gone, back, heard)
+        days_go_back(tx, kept, gone)
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
         self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept, **facts})
         name = f"unmerge {gone} {row.at}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from bus.ledger import Transaction
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from hub.routing.directory import Directory
 
 _UNDER_WAY = ("incomplete", "in_progress", "awaiting_payment")
+_MONTHS = (
+    "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
+    "décembre",
+)  # fmt: skip
 _ENCLOSED = 20  # documents that a message may carry
 _MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DECIDED = {"granted": "acceptée", "rejected": "rejetée", "inadmissible": "déclarée irrecevable"}
@@ -49,6 +54,21 @@ def transmitted(request: Request, change: str, *, taken: bool) -> Event:
         type="request.status-changed", source=f"/{request.tenant}/hub",
         data={"request": {"id": request.id}, "status": status, "native": {"code": code, "label": label}},
         id=str(uuid.uuid5(uuid.UUID(request.id), f"{code} {change}")),
+    )  # fmt: skip
+
+
+def transmitted_on(request: Request, change: str, day: str) -> Event:
+    """What the portal hears of a change that is true from a `day` to come (ISO 8601): when it goes to the services that
+    are told of it on that day. Never how many or who. `change` names it."""
+    status = request.status if request.status in (*_UNDER_WAY, "transferred") else "received"
+    said = date.fromisoformat(day)
+    label = f"Sera transmise le {said.day}{'er' * (said.day == 1)} {_MONTHS[said.month - 1]} {said.year}"
+    return Event(
+        type="request.status-changed", source=f"/{request.tenant}/hub",
+        data={"request": {"id": request.id}, "status": status, "native": {
+            "code": "transmitted_on", "label": f"{label} aux services concernés",
+        }},
+        id=str(uuid.uuid5(uuid.UUID(request.id), f"transmitted_on {change}")),
     )  # fmt: skip
 
 

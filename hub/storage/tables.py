@@ -741,6 +741,7 @@ catch_ups = Table(
     Column("origin", String(128)),
     Column("asked_at", Double, nullable=False),
     Index("catch_ups_due", "due", "citizen_id"),
+    Index("catch_ups_seq", "seq", postgresql_where=text("seq > 0"), sqlite_where=text("seq > 0")),
 )  # fmt: skip
 
 # What each connection was granted of people when that was last looked at (JSON); where it must be told what is known of

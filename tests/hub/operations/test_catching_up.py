@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import func, select
 
 from bus.ledger import Ledger, Transaction
-from hub.citizens.catch_ups import LOOK_AGAIN, ask_for_reader, ask_later, standing
+from hub.citizens.catch_ups import LOOK_AGAIN, CatchUp, ask_for_reader, ask_later, standing
 from hub.operations.catching_up import CatchingUp
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.storage.tables import catch_ups, citizens
@@ -37,6 +37,7 @@ class Told:
         self.outcomes: Mapping[str, Outcome] = {}
         self.faulty: set[str] = set()
         self.dies_at = ""
+        self.days: list[int] = []
 
     def __call__(
         self, tx: Transaction, tenant: str, citizen_id: str, fields: Collection[str] | None
@@ -50,6 +51,9 @@ class Told:
         tx.count_up(f"told-{citizen_id}")
         self.people.append((citizen_id, None if fields is None else tuple(fields)))
         return self.outcomes
+
+    def take_effect(self, tx: Transaction, asked: CatchUp) -> None:
+        self.days.append(asked.seq)
 
     def times(self, *ids: str) -> list[int]:
         with self.ledger.reading() as tx:
@@ -86,7 +90,7 @@ def told(ledger: Ledger) -> Told:
 def catching_up(ledger: Ledger, told: Told, *, per_second: int = 100, connections: tuple[str, ...] = ()) -> CatchingUp:
     reads = {"citizen.address-changed": Consumed("citizen.address-changed", 2, ("/new_address",), "all")}
     members = [ConnectionRouting(f"{TOWN}.{name}", TOWN, name, name, reads) for name in connections]
-    return CatchingUp(ledger, lambda: Directory(members, {}, {}), told, per_second=per_second)
+    return CatchingUp(ledger, lambda: Directory(members, {}, {}), told, told.take_effect, per_second=per_second)
 
 
 def ask(ledger: Ledger, *ids: str, **more: object) -> None:
@@ -114,6 +118,17 @@ def test_all_that_is_asked_of_a_person_is_answered_at_once(ledger: Ledger, told:
     ask(ledger, "b")
     catching_up(ledger, told).look()
     assert told.people == [("a", ("new_address", "new_phone")), ("b", None)]
+    assert left(ledger) == 0
+
+
+def test_a_value_whose_day_has_come_takes_effect_before_it_is_told(ledger: Ledger, told: Told, clock: Clock) -> None:
+    ask(ledger, "a", fields=["new_address"], seq=7, due=clock.now + 60)
+    ask(ledger, "b", fields=["new_address"])
+    catching_up(ledger, told).look()
+    assert (told.people, told.days) == ([("b", ("new_address",))], [])
+    clock.now += 60
+    catching_up(ledger, told).look()
+    assert (told.people[1:], told.days) == ([("a", ("new_address",))], [7])
     assert left(ledger) == 0
 
 

@@ -23,6 +23,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("citizen_id", "field", "reader", "seq"),
     )  # fmt: skip
     op.create_index("catch_ups_due", "catch_ups", ["due", "citizen_id"], unique=False)
+    op.create_index(
+        "catch_ups_seq", "catch_ups", ["seq"], unique=False, postgresql_where=sa.text("seq > 0"),
+        sqlite_where=sa.text("seq > 0"),
+    )  # fmt: skip
     op.create_table(
         "reader_catch_ups", sa.Column("reader", sa.String(length=128), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
