@@ -18,11 +18,12 @@ from bus.ledger import Transaction, parts
 from bus.tables import events
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.telling import has_now
-from hub.citizens.news import Known, short
+from hub.citizens.news import Known, is_coming, short
 from hub.routing.directory import ConnectionRouting
 from hub.storage.tables import catch_ups, citizen_links, citizens
 from schemas.errors import InvalidMessage
 from schemas.pointers import steps_of
+from schemas.registry import Registry
 
 _WHAT = "citizen."
 
@@ -45,7 +46,8 @@ def lacking_of(tx: Transaction, acceptance: Acceptance, connection: str, people:
     for some in parts(sorted(people)):
         hidden = _confidential(tx, some)
         _, known = acceptance.news.known(tx, [one for one in some if one not in hidden])
-        wanted = [(one, event_type) for one in known if (event_type := _lacks(member, one))]
+        known = [one for one in known if not is_coming(one.field)]
+        wanted = [(one, event_type) for one in known if (event_type := _lacks(member, one, acceptance.registry))]
         kept = _kept(tx, {one.now.seq for one, _ in wanted if one.now is not None})
         for one, event_type in wanted:
             lack = found.setdefault((event_type, one.field), Lack(event_type, one.field))
@@ -85,20 +87,21 @@ def waiting_of(tx: Transaction, connection: str, load_id: str) -> tuple[int, dic
     )
 
 
-def _lacks(member: ConnectionRouting, known: Known) -> str | None:
+def _lacks(member: ConnectionRouting, known: Known, registry: Registry) -> str | None:
     """The type by which a reader would be told what is known now; None where it has it, or is not granted it."""
     now, last = known.now, known.last(short(member.name))
     if now is None or (last is not None and has_now(last, now)):
         return None
-    return next(iter(_types(member, known.field)), None)
+    return next(_types(member, known.field, registry), None)
 
 
-def _types(member: ConnectionRouting, name: str) -> Iterator[str]:
-    """The types of events in which a reader is granted something of a field."""
+def _types(member: ConnectionRouting, name: str, registry: Registry) -> Iterator[str]:
+    """The types of events that hold a field, and in which a reader is granted something of it."""
     for event_type, consumed in sorted(member.consumes.items()):
         granted = {steps_of(pointer)[:1] for pointer in consumed.fields}
         if event_type.startswith(_WHAT) and ((name,) in granted or () in granted):
-            yield event_type
+            holds = registry.schema(event_type, consumed.version).get("properties", {})
+            yield from (event_type,) if name in holds else ()
 
 
 def _kept(tx: Transaction, seqs: Collection[int]) -> set[int]:
