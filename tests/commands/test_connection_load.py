@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from typer.testing import CliRunner
 
+from bus.tables import events
 from commands.main import app
 from hub.operations.link_import import import_links
-from hub.storage.tables import journal
-from tests.support.town import HEADER, TENANT, Town
+from hub.storage.tables import catch_ups, journal
+from tests.support.town import HEADER, TENANT, Town, moved
 
 KNOWN = "SORBIER;Blanche;female;1991-11-23;93001;publik;P-1;\n"
 PEOPLE = (
@@ -46,7 +47,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    town = Town(tmp_path, {"koha": {}, "publik": {}})
+    town = Town(tmp_path, {"koha": {}, "publik": {}, "famille": {}})
     yield Desk(town)
     town.close()
 
@@ -108,3 +109,39 @@ def test_a_command_says_one_thing_at_a_time(desk: Desk) -> None:
     desk.load("--from", str(desk.file.with_name("absent.csv")), code=2)
     desk.load("--status", "000000000000", code=1)
     desk.run("connection", "load", f"{TENANT}.absent", "--ask", code=2)
+
+
+def test_what_the_package_lacks_is_counted_and_the_source_given_its_own_identifiers(desk: Desk) -> None:
+    beside = HEADER + KNOWN.replace("publik;P-1", "famille;F-1")
+    import_links(desk.town.hub.ledger, desk.town.hub.acceptance, TENANT, beside)
+    desk.town.submit(moved("F-1", 4, link=("famille", "F-1")))
+    (lack,) = desk.data("--from", str(desk.file), code=1)["lacks"]
+    assert (lack["type"], lack["field"], lack["people"], lack["hub"]) == (
+        "citizen.address-changed", "new_address", 1, 1,
+    )  # fmt: skip
+    assert "the hub can tell 1" in desk.load("--from", str(desk.file), code=1)
+
+    with desk.town.hub.ledger.transaction() as tx:
+        tx.sql.execute(delete(events))
+    source = f"{TENANT}.portail"
+    assert desk.data("--from", str(desk.file), code=1)["lacks"][0]["sources"] == {source: 1}
+    written = desk.data("--from", str(desk.file), *AIPD, code=1)
+    assert desk.data("--status", written["load"])["telling"] == 1
+
+    out = desk.file.with_name("a-redire.csv")
+    desk.load("--missing", source, code=2)
+    desk.load("--missing", source, "--out", str(desk.file), "--reason", "reprise", code=2)  # it is there
+    desk.load("--missing", source, "--out", str(out), "--reason", "reprise", code=1)  # nothing is owed yet
+    assert not out.exists()
+    with desk.town.hub.ledger.transaction() as tx:
+        tx.sql.execute(update(catch_ups).values(origin=f"{TENANT}.famille", field="new_address"))
+    desk.load("--missing", f"{TENANT}.famille", "--out", str(out), code=1)  # without a reason
+    said = desk.load("--missing", f"{TENANT}.famille", "--out", str(out), "--reason", "reprise")
+    assert "1 line(s)" in said
+    assert out.read_text("utf-8") == "id;field\nF-1;new_address\n"
+    assert out.stat().st_mode & 0o777 == 0o600
+    with desk.town.hub.ledger.reading() as tx:
+        shown = select(journal.c.kind, journal.c.facts).where(journal.c.act == "load.missing.shown")
+        ((kind, facts),) = tx.sql.execute(shown).all()
+    assert kind == "read"
+    assert "F-1" not in facts
