@@ -26,7 +26,7 @@ MOVE = {
     "commune_naissance": "93001", "courriel": "odette.garance@courriel.example", "ancienne_voie": "3 rue du Moulin",
     "ancien_code_postal": "93001", "ancienne_ville": "Saint-Aubin", "numero": "12", "voie": "rue des Tilleuls",
     "code_postal": "93001", "ville": "Saint-Aubin", "insee": "93001", "cle_ban": "93001_0420_00012",
-    "date": "2026-11-02", "foyer": [{"nom": "GARANCE", "prenom": "Lucien"}],
+    "foyer": [{"nom": "GARANCE", "prenom": "Lucien"}],
 }  # fmt: skip
 SHELTER = MOVE | {
     "nom": "SORBIER", "prenoms": "Blanche", "naissance": "1991-11-23", "courriel": "blanche@courriel.example",
@@ -95,7 +95,7 @@ def civil_record(world: World) -> Iterator[Step]:
 
 def moves(world: World) -> Iterator[Step]:
     """B: one change of address, told once."""
-    filed = world.push("changement-adresse", MOVE)
+    filed = world.push("changement-adresse", MOVE | {"date": _today(world).isoformat()})
     yield Step("Odette G. déclare son déménagement sur le portail de la ville", True)
     family = world.until(
         lambda: world.family.records.get("F-501", {}).get("Responsable_1_Adresse") == "12 rue des Tilleuls"
@@ -118,7 +118,7 @@ def _echo(world: World) -> Iterator[Step]:
     world.settle()
     before = dict(world.counts("koha"))
     echoes = _echoes(world)
-    world.family.tell_move("F-501", "12 rue des Tilleuls", "93001", "Saint-Aubin")
+    world.family.tell_move("F-501", "12 rue des Tilleuls", "93001", "Saint-Aubin", f"{_today(world):%d/%m/%Y}")
     world.hurry("famille")
     heard = world.until(lambda: _echoes(world) == echoes + 1)
     silent = heard and world.counts("koha") == before
@@ -127,7 +127,7 @@ def _echo(world: World) -> Iterator[Step]:
 
 def _shelter(world: World) -> Iterator[Step]:
     before = len(world.koha.history)
-    world.push("changement-adresse", SHELTER)
+    world.push("changement-adresse", SHELTER | {"date": _today(world).isoformat()})
     front = world.until(lambda: any("Érables" in str(row) for row in world.front.records.values()))
     yield Step("Blanche S. est sous protection : seul le service qui décide apprend son adresse", front)
     elsewhere = any("Érables" in str(row) for twin in (world.family, world.billing) for row in twin.records.values())

@@ -19,6 +19,7 @@ from bus.tables import events
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.telling import has_now
 from hub.citizens.news import Known, is_coming, short
+from hub.clients.repository import find_client
 from hub.routing.directory import ConnectionRouting
 from hub.storage.tables import catch_ups, citizen_links, citizens
 from schemas.errors import InvalidMessage
@@ -62,15 +63,17 @@ def lacking_of(tx: Transaction, acceptance: Acceptance, connection: str, people:
 def missing_of(tx: Transaction, acceptance: Acceptance, connection: str, source: str) -> tuple[bytes, int]:
     """A file for the staff of one source: which of its own records it must state again, so that this connection is told
     (CSV, columns `id;field`), and how many lines. Nothing of other systems, and no name. Raises InvalidMessage
-    `not_found` where the source owes nothing."""
-    member, system = acceptance.directory.connections[connection], acceptance.directory.system_of(source)
+    `not_found` where the source owes nothing, or no identifier is known for which it speaks."""
+    tenant = acceptance.directory.connections[connection].tenant
     row, link = catch_ups.c, citizen_links.c
     owed = and_(row.reader == connection, row.origin == source)
-    mine = and_(link.citizen_id == row.citizen_id, link.tenant == member.tenant, link.system == system)
+    systems = sorted(_systems_of(tx, acceptance, source))
+    mine = and_(link.citizen_id == row.citizen_id, link.tenant == tenant, link.system.in_(systems))
     query = select(link.native_id, row.field).join(citizen_links, mine).where(owed)
     lines = tx.sql.execute(query.order_by(link.native_id, row.field)).all()
     if not lines:
-        raise InvalidMessage("this source has nothing to state again for this connection", code="not_found")
+        message = "this source has nothing to state again for this connection, or calls nobody of them anything"
+        raise InvalidMessage(message, code="not_found")
     text = io.StringIO()
     csv.writer(text, delimiter=";", lineterminator="\n").writerows([("id", "field"), *map(tuple, lines)])
     return text.getvalue().encode(), len(lines)
@@ -85,6 +88,14 @@ def waiting_of(tx: Transaction, connection: str, load_id: str) -> tuple[int, dic
     return len({one.citizen_id for one in rows if one.origin is None}), dict(
         Counter(one.origin for one in rows if one.origin is not None)
     )
+
+
+def _systems_of(tx: Transaction, acceptance: Acceptance, source: str) -> set[str]:
+    """The systems for which a source speaks: a connection or a client."""
+    member = acceptance.directory.connections.get(source)
+    client = find_client(tx, source.partition(".")[2]) if member is None else None
+    further = member.speaks_for if member is not None else client.speaks_for if client is not None else ()
+    return {acceptance.directory.system_of(source), *further}
 
 
 def _lacks(member: ConnectionRouting, known: Known, registry: Registry) -> str | None:
