@@ -98,6 +98,11 @@ def is_coming(field_name: str) -> bool:
     return field_name.endswith("+")
 
 
+def base_of(field_name: str) -> str:
+    """The field itself, of what is known now or to come of it."""
+    return field_name.removesuffix("+")
+
+
 class Digests:
     """The digests of views and links, under a key that is the hub's."""
 
