@@ -19,6 +19,7 @@ import typer
 from commands.clients import client_app
 from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
+from commands.forgetting import connection_app
 from commands.journal import journal_app
 from commands.keys import key_app
 from commands.link_import import link_import
@@ -27,7 +28,6 @@ from commands.operate import parked_app
 from commands.questions import citizen_app
 from commands.refused import refused_app
 from commands.register import register_app
-from commands.renumber import connection_app
 from commands.requests import request_app
 from commands.schemas import schema_app
 from commands.shared import DEVELOP, HUB_TOML, MEASURE, OPERATE, RUN, AsJson, Config, print_json, replace_process

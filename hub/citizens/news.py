@@ -254,6 +254,19 @@ class Known:
         del entries[:-KEPT]
         self.own.changed = True
 
+    def drop(self, names: Iterable[str], which: Callable[[Entry], bool]) -> int:
+        """Forget such entries of these readers in this person's own record; how many."""
+        number = 0
+        for who in names:
+            entries = self.own.of.get(who, [])
+            left = [entry for entry in entries if not which(entry)]
+            if len(left) < len(entries):
+                number += len(entries) - len(left)
+                self.own.of[who], self.own.changed = left, True
+                if not left:
+                    del self.own.of[who]
+        return number
+
     def redate(self, entry: Entry, low: float, high: float) -> None:
         """The same was said with a newer date."""
         entry[LOW], entry[HIGH] = low, high
