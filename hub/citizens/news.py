@@ -366,6 +366,21 @@ class KnownNews:
         state, at = self._rows[(connection, seq)]
         return at if state not in OPEN else None
 
+    def drop_overwritten(self, tenant: str, known: Known) -> None:
+        """Who said a thing, and then took what was on its way to them before, has the latter: what they said counts no
+        more."""
+        for who in known.readers():
+            entries = known.entries(who)
+            given = [entry for entry in entries[:-1] if entry[HOW] == GIVEN]
+            if not given or entries[-1][HOW] != SAID:
+                continue
+            taken = self.ended(f"{tenant}.{who}", given[-1][SEQ])
+            if taken is None or taken >= entries[-1][AT]:
+                for record in known.records:
+                    if entries[-1] in record.of.get(who, ()):
+                        record.of[who].remove(entries[-1])
+                        record.changed = True
+
     def save(self) -> None:
         for place, name, numbered in self._noted:
             if isinstance(name, int):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,9 +21,10 @@ from hub.settings.territory import territory_of
 from hub.storage.tables import citizen_news, citizens, request_steps
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from tests.hub.acceptance.neighbours import BY, MOVED, PORTAL, TOWN, Clock, Neighbours
+from tests.hub.acceptance.neighbours import BY, MOVED, PORTAL, TOWN, Clock, Neighbours, knows
 
 DAY = "2026-04-01"
+PARIS = ZoneInfo("Europe/Paris")
 BEGINS = "2026-04-01T00:00:00+02:00"
 EVE = "2026-03-31T23:59:59+02:00"
 
@@ -392,3 +395,43 @@ def test_the_portal_hears_the_same_of_who_is_marked(town: Neighbours) -> None:
     assert town.got("agenda") == ["rue des Lilas"]
     town.look(BEGINS)
     assert town.got("koha") == ["rue des Lilas"]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_said_in_whatever_order_nobody_is_told_too_early_or_twice_and_all_know_the_same_in_the_end(
+    town: Neighbours, seed: int
+) -> None:
+    draw = random.Random(seed)
+    streets, days = ["rue Haute", "rue Basse", "rue du Puits", "rue des Lilas"], [None, None, 3, 9]
+    town.know(("Paulette", "portail"), ("Paulette", "koha"), ("Paulette", "agenda"))
+    early = dict.fromkeys(streets, 0.0)  # from when each may be known to who is granted no day
+    told = len(town.got("koha"))
+    for _ in range(14):
+        act = draw.random()
+        if act < 0.6:
+            street, ahead = draw.choice(streets), draw.choice(days)
+            on = datetime.fromtimestamp(town.clock.now + ahead * 86_400, PARIS).date().isoformat() if ahead else None
+            by = draw.choice(["portail", "portail", "famille", "koha", "agenda"])
+            town.say("Aude", street, by=by, on=on)
+            begins = Clock(f"{on}T00:00:00+01:00").now if on else 0.0
+            early[street] = min(early.get(street, begins), begins)
+        elif act < 0.75:
+            town.take()
+        elif act < 0.85:
+            town.refuse(draw.choice(["koha", "agenda", "famille"]))
+        else:
+            town.clock.now += draw.choice([3600, 86_400, 4 * 86_400])
+        town.look()
+        for street in town.got("koha")[told:]:
+            assert town.clock.now >= early[street]
+        told = len(town.got("koha"))
+    town.take()
+    town.clock.now += 20 * 86_400
+    with town.ledger.transaction() as tx:
+        ask_later(tx, TOWN, [town.who("Aude")], cause="load")
+    town.look()
+    town.take()
+    town.look()
+    assert town.waiting() == []
+    known = {name: knows(town, name) for name in ("koha", "famille", "agenda")}
+    assert len({*known.values()}) == 1, known
