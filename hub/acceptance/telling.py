@@ -138,6 +138,7 @@ class Judge:
         self.now = {name: self._news.of(citizen.id, name) for name in names}
         self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
         self._to_come = to_come
+        self.returned: list[str] = []  # fields of which what was to come is no more, since what is known now stays
         self.known = {**self.now, **self.coming} if to_come else self.now
         self.spoken = {
             name: Spoken(event, name, self._news.digests, **place, now=self._now) for name in self.known
@@ -215,8 +216,8 @@ class Judge:
         noted yet."""
         made = Telling([name for name, one in self.verdicts.items() if one == "news" and name not in held])
         members = [self._directory.connections[name] for name in to]
-        if made.news:
-            members += self._overtaken(made.news, to)
+        if turned := [*made.news, *self.returned]:
+            members += self._overtaken(turned, to)
         candidates = [*made.news, *(name for name, one in self.verdicts.items() if one == "same")]
         lacking = {m.name: lack for m in members if (lack := self._lacking(m, candidates))}
         poorer = [name for name, one in self.verdicts.items() if one == "poorer"]
@@ -286,12 +287,17 @@ class Judge:
         for member in self._voices:
             if member.name in to or self._event.type not in member.consumes or _observes(member):
                 continue
+            if self._to_come and "effective_on" not in _trees(member.consumes[self._event.type].fields):
+                continue
             for name in news:
-                last = self.known[name].last(_name_of(member))
-                if last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None:
+                if any(self._is_under_way(member, track[name]) for track in (self.known, self.now)):
                     found.append(member)
                     break
         return found
+
+    def _is_under_way(self, member: ConnectionRouting, known: Known) -> bool:
+        last = known.last(_name_of(member))
+        return last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None
 
     def _last(self, member: ConnectionRouting, known: Known) -> Entry | None:
         name = _name_of(member)
