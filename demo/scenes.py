@@ -23,7 +23,7 @@ MOVE = {
     "commune_naissance": "93001", "courriel": "odette.garance@courriel.example", "ancienne_voie": "3 rue du Moulin",
     "ancien_code_postal": "93001", "ancienne_ville": "Saint-Aubin", "numero": "12", "voie": "rue des Tilleuls",
     "code_postal": "93001", "ville": "Saint-Aubin", "insee": "93001", "cle_ban": "93001_0420_00012",
-    "date": "2026-12-01", "foyer": [{"nom": "GARANCE", "prenom": "Lucien"}],
+    "date": "2026-11-02", "foyer": [{"nom": "GARANCE", "prenom": "Lucien"}],
 }  # fmt: skip
 SHELTER = MOVE | {
     "nom": "SORBIER", "prenoms": "Blanche", "naissance": "1991-11-23", "courriel": "blanche@courriel.example",
