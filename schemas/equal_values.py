@@ -32,7 +32,7 @@ def canonical(field: str, value: Any, *, territory: str | None = None) -> Any:
     Projected on the members that a reader may see, the forms of two values differ wherever what the reader sees of them
     does: see `canonical_address`."""
     if isinstance(value, Mapping):
-        return _canonical_record(value, territory)
+        return _canonical_record(field, value, territory)
     if isinstance(value, list | tuple):
         return [canonical(field, one, territory=territory) for one in value]
     if not isinstance(value, str):
@@ -63,8 +63,8 @@ def _small(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
-def _canonical_record(value: Mapping[str, Any], territory: str | None) -> dict[str, Any]:
-    if "city" in value and not _OF_ADDRESSES.isdisjoint(value):
+def _canonical_record(field: str, value: Mapping[str, Any], territory: str | None) -> dict[str, Any]:
+    if "city" in value and (field == "new_address" or not _OF_ADDRESSES.isdisjoint(value)):
         return canonical_address(value)
     said = {name: canonical(name, part, territory=territory) for name, part in value.items()}
     return {name: part for name, part in said.items() if part not in ("", None)}

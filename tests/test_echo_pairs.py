@@ -61,8 +61,8 @@ def told_back(package: Package, address: Mapping[str, Any]) -> Mapping[str, Any]
     """What a package tells, at another hour, of the address that it is given; None where it refuses it."""
     with opened(package) as (examination, found):
         given = next(one for one in found.case.deliveries if one.event.type == MOVED)
-        value = given.event.data["new_address"] | {"value": address}
-        delivery = replace(given, event=given.event.with_data(given.event.data | {"new_address": value}))
+        value = {**given.event.data["new_address"], "value": address}
+        delivery = replace(given, event=given.event.with_data({**given.event.data, "new_address": value}))
         before = examination.committed(found, "poll")
         try:
             found.connector.handle(delivery)

@@ -64,14 +64,17 @@ def span_of(text: str, zone: tzinfo, now: float) -> tuple[float, float]:
 class Spoken:
     """What one event says of one field of its citizen, beside what is known of it."""
 
-    __slots__ = ("_digests", "_said", "effective", "high", "low", "name", "views", "whole")
+    __slots__ = (
+        "_digests", "_returned", "_said", "_territory", "_value", "effective", "high", "low", "name", "views", "whole",
+    )  # fmt: skip
 
     def __init__(
         self, event: Event, name: str, digests: Digests, *, zone: tzinfo, now: float, territory: str | None
     ) -> None:
         value = event.data[name]
-        self.name, self._digests = name, digests
+        self.name, self._digests, self._value, self._territory = name, digests, value["value"], territory
         self._said = {name: {"value": canonical(name, value["value"], territory=territory)}}
+        self._returned: dict[tuple[str, ...], str] = {}
         self.whole = digests.of_view(0, self._said)
         self.views: dict[tuple[int, tuple[str, ...]], str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
@@ -91,9 +94,18 @@ class Spoken:
             found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
 
-    def as_read(self, version: int) -> str:
-        """The digest of what was said, as the view of a reader of this version who sees nothing more."""
-        return self._digests.of_view(version, self._said)
+    def returned(self, consumed: Consumed) -> str:
+        """The digest of the whole value that a reader would say which knows no more of it than it is granted."""
+        found = self._returned.get(consumed.fields)
+        if found is None:
+            given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
+            part = given.get("value", self._value)
+            if isinstance(part, Mapping) and part is not self._value:
+                part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
+            said = {self.name: {"value": canonical(self.name, part, territory=self._territory)}}
+            found = self.whole if part is self._value else self._digests.of_view(0, said)
+            self._returned[consumed.fields] = found
+        return found
 
 
 @dataclass(slots=True)
@@ -126,6 +138,7 @@ class Judge:
         self.now = {name: self._news.of(citizen.id, name) for name in names}
         self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
         self._to_come = to_come
+        self.returned: list[str] = []  # fields of which what was to come is no more, since what is known now stays
         self.known = {**self.now, **self.coming} if to_come else self.now
         self.spoken = {
             name: Spoken(event, name, self._news.digests, **place, now=self._now) for name in self.known
@@ -154,9 +167,9 @@ class Judge:
     def _returns_its_view(self, said: Spoken, now: Now) -> bool:
         """Whether the origin was given only some of what is known now, and says it back."""
         for member in self._voices:
-            consumed, last = member.consumes.get(self._event.type), self.known[said.name].last(_name_of(member))
-            if consumed is not None and last is not None and last[VIEW] in now.views:
-                return bool(said.as_read(consumed.version) == last[VIEW])
+            last = self.known[said.name].last(_name_of(member))
+            if last is not None and has_now(last, now) and last[WHOLE] == said.whole:
+                return True
         return False
 
     def _is_stale(self, said: Spoken, now: Now) -> bool:
@@ -166,7 +179,7 @@ class Judge:
         known, before = self.known[said.name], list[bool]()
         for name, connection in names.items():
             entries = known.entries(name)
-            if any(self._is_entry(said, entry, name) for entry in entries):
+            if any(entry[WHOLE] == said.whole for entry in entries):
                 before.append(self._is_before(said, now, entries[-1], connection))
         return bool(before) and all(before)
 
@@ -178,12 +191,6 @@ class Judge:
             return False
         taken = self._news.ended(connection, last[SEQ])
         return taken is None or said.low <= taken
-
-    def _is_entry(self, said: Spoken, entry: Entry, name: str) -> bool:
-        if entry[HOW] == SAID:
-            return bool(entry[WHOLE] == said.whole)
-        consumed = [c for m in self._voices if _name_of(m) == name and (c := m.consumes.get(self._event.type))]
-        return any(entry[VIEW] in (said.as_read(one.version), said.whole) for one in consumed)
 
     def waiting(self, name: str) -> Now | None:
         """What is true of a field from a day to come; None in the judgement of that itself."""
@@ -209,8 +216,8 @@ class Judge:
         noted yet."""
         made = Telling([name for name, one in self.verdicts.items() if one == "news" and name not in held])
         members = [self._directory.connections[name] for name in to]
-        if made.news:
-            members += self._overtaken(made.news, to)
+        if turned := [*made.news, *self.returned]:
+            members += self._overtaken(turned, to)
         candidates = [*made.news, *(name for name, one in self.verdicts.items() if one == "same")]
         lacking = {m.name: lack for m in members if (lack := self._lacking(m, candidates))}
         poorer = [name for name, one in self.verdicts.items() if one == "poorer"]
@@ -231,9 +238,10 @@ class Judge:
         return made
 
     def _relevant(self, member: ConnectionRouting, names: Sequence[str]) -> Sequence[str]:
-        """Those of these fields of which a reader sees something; all, where it sees nothing of any."""
+        """Those of these fields of which a reader sees something; where it sees nothing of any, those that are new."""
         consumed = member.consumes[self._event.type]
-        return [name for name in names if self.spoken[name].sees(consumed)] or names
+        seen = [name for name in names if self.spoken[name].sees(consumed)]
+        return seen or [name for name in names if self.verdicts[name] == "news"]
 
     def _lacking(self, member: ConnectionRouting, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in self._relevant(member, names) if self._lacks(member, self.spoken[name]))
@@ -245,7 +253,7 @@ class Judge:
         last, view = self._last(member, self.known[said.name]), said.view(consumed)
         if last is None:
             return True
-        same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)
+        same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)  # it may read more since
         if same and (last[LINK] == self._link(member) or (last[HOW] == SAID and not last[LINK])):
             return self._is_of_another_day(consumed, said, last)
         if same or self._overrule:
@@ -279,12 +287,17 @@ class Judge:
         for member in self._voices:
             if member.name in to or self._event.type not in member.consumes or _observes(member):
                 continue
+            if self._to_come and "effective_on" not in _trees(member.consumes[self._event.type].fields):
+                continue
             for name in news:
-                last = self.known[name].last(_name_of(member))
-                if last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None:
+                if any(self._is_under_way(member, track[name]) for track in (self.known, self.now)):
                     found.append(member)
                     break
         return found
+
+    def _is_under_way(self, member: ConnectionRouting, known: Known) -> bool:
+        last = known.last(_name_of(member))
+        return last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None
 
     def _last(self, member: ConnectionRouting, known: Known) -> Entry | None:
         name = _name_of(member)
@@ -372,9 +385,10 @@ class Judge:
     def _note_given(self, said: Spoken, member: ConnectionRouting, numbered: Mapping[str, Any]) -> None:
         now = self.known[said.name].now
         assert now is not None
+        consumed = member.consumes[self._event.type]
         entry: Entry = [
-            said.view(member.consumes[self._event.type]), self._link(member), now.low, now.high, None, GIVEN,
-            int(self._now), said.effective,
+            said.view(consumed), self._link(member), now.low, now.high, None, GIVEN, int(self._now), said.effective,
+            said.returned(consumed),
         ]  # fmt: skip
         self.known[said.name].note(_name_of(member), entry)
         self._news.number(entry, SEQ, numbered)
@@ -424,9 +438,9 @@ def given_again(
 ) -> Entry:  # fmt: skip
     """What a reader is given of a field by an event that is tried again. `native_id`: as it calls the person."""
     said = Spoken(event, name, digests, **_place(directory.tenants.get(member.tenant)), now=now)
-    link = digests.of_link(directory.reading_system(member), native_id)
+    link, consumed = digests.of_link(directory.reading_system(member), native_id), member.consumes[event.type]
     return [
-        said.view(member.consumes[event.type]), link, said.low, said.high, seq, GIVEN, int(now), said.effective
+        said.view(consumed), link, said.low, said.high, seq, GIVEN, int(now), said.effective, said.returned(consumed)
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ from hub.storage.tables import citizen_news, citizens
 Entry = list[Any]
 """What a reader was given or said: see the places below. JSON, and so a list."""
 VIEW, LINK, LOW, HIGH, SEQ, HOW, AT, EFFECTIVE, WHOLE = range(9)
+# Digests: VIEW of what the reader sees, LINK of the identifier under which it is told, WHOLE of the value that it would
+# say by itself. LOW, HIGH: between them lies the date of the value; SEQ: of the event; AT: when, in seconds.
 GIVEN, SAID = "g", "s"
 OBSERVES = "?"  # before the name of a reader that only observes: nothing of it has left the hub
 KEPT = 3  # entries of each reader
@@ -37,6 +40,7 @@ DATED = "new_address"
 """The field whose value may be true from a day to come only."""
 _VIEW, _LINK = 12, 6  # bytes of a digest
 _CONTEXT = b"news:"
+_LONG, _ZLIB = 600, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
 _PART = 500  # rows at once
 
 # Each is looked up by itself, by an index, as `bus.sql.around_found` says.
@@ -92,6 +96,11 @@ def coming(field_name: str) -> str:
 
 def is_coming(field_name: str) -> bool:
     return field_name.endswith("+")
+
+
+def base_of(field_name: str) -> str:
+    """The field itself, of what is known now or to come of it."""
+    return field_name.removesuffix("+")
 
 
 class Digests:
@@ -154,7 +163,7 @@ class _Record:
 
     @staticmethod
     def read(citizen_id: str, seq: int, at: float, plain: bytes) -> _Record:
-        kept = orjson.loads(plain)
+        kept = orjson.loads(plain if plain[:1] == b"{" else zlib.decompress(plain))
         now = kept.get("now")
         made = _Record(citizen_id, seq, at, None, kept["of"], kept.get("over", []), kept.get("home"))
         made.along = kept.get("along", [])
@@ -173,7 +182,8 @@ class _Record:
             kept["home"] = self.home
         if self.along:
             kept["along"] = self.along
-        return orjson.dumps(kept)
+        plain = orjson.dumps(kept)
+        return zlib.compress(plain, 1) if len(plain) > _LONG else plain
 
 
 class Known:
@@ -243,6 +253,19 @@ class Known:
             entries.sort(key=lambda one: one[SEQ] or 0)  # a delivery that is tried again
         del entries[:-KEPT]
         self.own.changed = True
+
+    def drop(self, names: Iterable[str], which: Callable[[Entry], bool]) -> int:
+        """Forget such entries of these readers in this person's own record; how many."""
+        number = 0
+        for who in names:
+            entries = self.own.of.get(who, [])
+            left = [entry for entry in entries if not which(entry)]
+            if len(left) < len(entries):
+                number += len(entries) - len(left)
+                self.own.of[who], self.own.changed = left, True
+                if not left:
+                    del self.own.of[who]
+        return number
 
     def redate(self, entry: Entry, low: float, high: float) -> None:
         """The same was said with a newer date."""
@@ -343,6 +366,21 @@ class KnownNews:
         state, at = self._rows[(connection, seq)]
         return at if state not in OPEN else None
 
+    def drop_overwritten(self, tenant: str, known: Known) -> None:
+        """Who said a thing, and then took what was on its way to them before, has the latter: what they said counts no
+        more."""
+        for who in known.readers():
+            entries = known.entries(who)
+            given = [entry for entry in entries[:-1] if entry[HOW] == GIVEN]
+            if not given or entries[-1][HOW] != SAID:
+                continue
+            taken = self.ended(f"{tenant}.{who}", given[-1][SEQ])
+            if taken is None or taken >= entries[-1][AT]:
+                for record in known.records:
+                    if entries[-1] in record.of.get(who, ()):
+                        record.of[who].remove(entries[-1])
+                        record.changed = True
+
     def save(self) -> None:
         for place, name, numbered in self._noted:
             if isinstance(name, int):
@@ -385,7 +423,7 @@ class KnownNews:
 
     def _opened(self, citizen_id: str, name: str, sealed: bytes, keys: Mapping[str, bytes]) -> bytes | None:
         if self._keys is None:
-            return sealed if sealed[:1] == b"{" else None
+            return sealed if sealed[:1] in (b"{", _ZLIB) else None
         key = keys.get(citizen_id)
         return self._keys.open_with(key, (citizen_id, sealed, _context(citizen_id, name))) if key is not None else None
 

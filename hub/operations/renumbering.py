@@ -94,6 +94,8 @@ class Renumber:
         if plan.refused:
             raise InvalidMessage(f"{len(plan.refused)} line(s) refused: nothing is written", code="lines_refused")
         tx.hold_door()
+        if self._kind == "people":
+            self._move_news(tx, plan.known)
         more = {"how": "renumbered", "origin": by} if self._table is citizen_links else {}
         joined = self._owners(tx, {*plan.known.values()} - plan.known.keys()) if more and plan.joined else {}
         self._move_rows(tx, self._table, plan.known, more)
@@ -187,6 +189,15 @@ class Renumber:
             if (new := known.get(one.reference)) is not None:
                 here = and_(row.connection == one.connection, row.seq == one.seq)
                 tx.sql.execute(update(deliveries).where(here).values(reference=new))
+
+    def _move_news(self, tx: Transaction, known: Mapping[str, str]) -> None:
+        """Who was told of somebody under the old identifier has been told under the new one."""
+        book, names = self._acceptance.news, speakers(self._acceptance.directory, self._tenant, {self._system})
+        owners = {one for some in self._owners(tx, set(known)).values() for one in some}
+        digest = book.digests.of_link
+        book.renumber(
+            tx, owners, names, {digest(self._system, old): digest(self._system, new) for old, new in known.items()}
+        )
 
     def _move_merges(self, tx: Transaction, known: Mapping[str, str]) -> None:
         """What a merge moved, so that it is taken back under the new identifiers."""

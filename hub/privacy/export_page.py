@@ -92,7 +92,8 @@ def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]
 
 def _value_lines(one: Mapping[str, Any]) -> list[list[Any]]:
     field = member_label(one["field"])
+    which = f"valeur à venir, valable à partir du {one['on']}," if one["on"] else "dernière valeur"
     return [
-        [field, "dernière valeur dite (empreinte)", one["said"] or "personne"],
-        [field, "dernière valeur remise (empreinte)", one["given"] or "personne"],
+        [field, f"{which} dite (empreinte)", one["said"] or "personne"],
+        [field, f"{which} remise (empreinte)", one["given"] or "personne"],
     ]

@@ -22,7 +22,7 @@ from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
-from hub.citizens.news import AT, HOW, OBSERVES, SAID
+from hub.citizens.news import AT, HOW, OBSERVES, SAID, base_of
 from hub.citizens.pending import PendingPair, PendingPairs
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
@@ -254,7 +254,8 @@ class Rights:
         }  # fmt: skip
 
     def _values(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
-        """Of each field who said it and who was told it, and when last: the value itself is kept as a digest alone."""
+        """Of each field who said it and who was told it, and when last: the value itself is kept as a digest alone.
+        `on`: of what is to come, the day on which all others are told it."""
         _, known = self.acceptance.news.known(tx, who.ids)
         values = []
         for one in sorted(known, key=lambda one: one.field):
@@ -265,7 +266,8 @@ class Rights:
                 label = self._label(tx, f"{who.tenant}.{reader}")
                 for entry in one.entries(reader):
                     (said if entry[HOW] == SAID else given)[label] = to_rfc3339(float(entry[AT]))
-            values.append({"field": one.field, "said": said, "given": given})
+            day = one.now.day if one.now is not None else ""
+            values.append({"field": base_of(one.field), "on": day or None, "said": said, "given": given})
         return values
 
     def _pairs_of(self, tx: Transaction, who: DataSubject) -> list[PendingPair]:
