@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.citizen import citizen_app
-from commands.shared import HUB_TOML, AsJson, By, Config, Reason, fail, justified, print_json, with_hub
+from commands.shared import (
+    HUB_TOML,
+    AsJson,
+    By,
+    Config,
+    Reason,
+    fail,
+    justified,
+    known_connection,
+    print_json,
+    show_rows,
+    with_hub,
+)
 
 if TYPE_CHECKING:
     from hub.privacy.rights import Rights
@@ -36,7 +48,7 @@ def citizen_export(
         fail(f"{out} is there already")
 
     def act(hub: Hub) -> tuple[dict[str, Any], str]:
-        rights = _rights(hub)
+        rights = rights_of(hub)
         export = rights.export(tenant, _found(rights, tenant, reference, client, ref), justified(by, reason))
         return export, person_page(export, hub.registry, hub.settings.retention)
 
@@ -59,7 +71,7 @@ def citizen_erase(
     from hub.privacy.rights import Erased, ErasureRefused
 
     def act(hub: Hub) -> Erased | list[str]:
-        rights = _rights(hub)
+        rights = rights_of(hub)
         who = _found(rights, tenant, reference, client, ref)
         if check:
             return rights.obstacles(tenant, who)
@@ -80,17 +92,41 @@ def citizen_erase(
     raise typer.Exit(1 if isinstance(done, list) and done else 0)
 
 
+@citizen_app.command("pending")
+def citizen_pending(
+    connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="The package, written tenant.name.")],
+    native_id: Annotated[str, typer.Argument(metavar="ID", help="What the package calls the person.")],
+    erase: Annotated[bool, typer.Option("--erase", help="Forget it, instead of showing it.")] = False,
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What a first load left of somebody of whom the hub knows nothing: shown, or erased (RGPD art. 15, 17 and 21)."""
+    decider = justified(by, reason)
+
+    def act(hub: Hub) -> dict[str, Any]:
+        known_connection(hub, connection)
+        if not erase:
+            return rights_of(hub).read_pending(connection, native_id, decider)
+        rights_of(hub).erase_pending(connection, native_id, decider)
+        return {"erased": True}
+
+    found = with_hub(config, act)
+    if erase and not as_json:
+        typer.echo("Effacé. Le prochain chargement le redira, si le logiciel le nomme encore.")
+    else:
+        show_rows([found], as_json, one=True) if not as_json else print_json(found)
+
+
 # --- inside -------------------------------------------------------------------------------------------------------
 
 
-def _rights(hub: Hub) -> Rights:
+def rights_of(hub: Hub) -> Rights:
     from hub.exchanges.stored_evidence import HeldEvidence
     from hub.privacy.rights import Rights
 
     return Rights(
         ledger=hub.ledger, acceptance=hub.acceptance, people=hub.people, journal=hub.journal,
         held=HeldEvidence(hub.keys), documents=hub.documents, retention=hub.settings.retention,
-        corrections=hub.corrections,
+        corrections=hub.corrections, pending=hub.pending,
     )  # fmt: skip
 
 

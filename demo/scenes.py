@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -13,6 +13,9 @@ import httpx
 from demo.reasons import reason_of_answer, reason_of_problem
 from demo.world import CITIZENS, TENANT, World
 from hub.journal import sealing, verify
+from hub.operations.first_load import FirstLoad, listed_people
+from hub.operations.lacking import lacking_of
+from hub.operations.pairing_later import PairingLater
 from hub.requests import repository as timelines
 from hub.requests.timeline import request_view, timeline_lines
 
@@ -23,7 +26,7 @@ MOVE = {
     "commune_naissance": "93001", "courriel": "odette.garance@courriel.example", "ancienne_voie": "3 rue du Moulin",
     "ancien_code_postal": "93001", "ancienne_ville": "Saint-Aubin", "numero": "12", "voie": "rue des Tilleuls",
     "code_postal": "93001", "ville": "Saint-Aubin", "insee": "93001", "cle_ban": "93001_0420_00012",
-    "date": "2026-12-01", "foyer": [{"nom": "GARANCE", "prenom": "Lucien"}],
+    "foyer": [{"nom": "GARANCE", "prenom": "Lucien"}],
 }  # fmt: skip
 SHELTER = MOVE | {
     "nom": "SORBIER", "prenoms": "Blanche", "naissance": "1991-11-23", "courriel": "blanche@courriel.example",
@@ -92,7 +95,7 @@ def civil_record(world: World) -> Iterator[Step]:
 
 def moves(world: World) -> Iterator[Step]:
     """B: one change of address, told once."""
-    filed = world.push("changement-adresse", MOVE)
+    filed = world.push("changement-adresse", MOVE | {"date": _today(world).isoformat()})
     yield Step("Odette G. déclare son déménagement sur le portail de la ville", True)
     family = world.until(
         lambda: world.family.records.get("F-501", {}).get("Responsable_1_Adresse") == "12 rue des Tilleuls"
@@ -115,7 +118,7 @@ def _echo(world: World) -> Iterator[Step]:
     world.settle()
     before = dict(world.counts("koha"))
     echoes = _echoes(world)
-    world.family.tell_move("F-501", "12 rue des Tilleuls", "93001", "Saint-Aubin")
+    world.family.tell_move("F-501", "12 rue des Tilleuls", "93001", "Saint-Aubin", f"{_today(world):%d/%m/%Y}")
     world.hurry("famille")
     heard = world.until(lambda: _echoes(world) == echoes + 1)
     silent = heard and world.counts("koha") == before
@@ -124,7 +127,7 @@ def _echo(world: World) -> Iterator[Step]:
 
 def _shelter(world: World) -> Iterator[Step]:
     before = len(world.koha.history)
-    world.push("changement-adresse", SHELTER)
+    world.push("changement-adresse", SHELTER | {"date": _today(world).isoformat()})
     front = world.until(lambda: any("Érables" in str(row) for row in world.front.records.values()))
     yield Step("Blanche S. est sous protection : seul le service qui décide apprend son adresse", front)
     elsewhere = any("Érables" in str(row) for twin in (world.family, world.billing) for row in twin.records.values())
@@ -227,6 +230,83 @@ def _journal(world: World, exchange: str) -> Iterator[Step]:
     yield Step("Une ligne falsifiée dans l'export est trouvée", not caught.ok)
 
 
+def joins(world: World) -> Iterator[Step]:
+    """F: a package joins a living town."""
+    for number in range(3):
+        world.annex.add(f"N-{number}", **_patron(f"Personnage{number:02d}", number))
+    world.annex.add("N-9", **_patron("Nouvel", 9, "Isée"))
+    with world.hub.ledger.reading() as tx:
+        before = tx.counts()
+    people = listed_people(world.hub.acceptance, world.hub.connections[f"{TENANT}.annexe"])
+    load = FirstLoad(world.hub.ledger, world.hub.acceptance, world.hub.pending, f"{TENANT}.annexe", people, days=180)
+    report = load.report()
+    yield Step(
+        f"La bibliothèque annexe arrive avec ses {len(world.annex.patrons)} abonnés ; le rapport : "
+        f"{report.counts['matched']} connus, {report.counts['unmatched']} inconnu, rien d'écrit",
+        (report.counts["matched"], report.counts["unmatched"]) == (3, 1) and not world.counts("annexe"),
+    )
+    with world.hub.ledger.reading() as tx:
+        lacks = lacking_of(tx, world.hub.acceptance, f"{TENANT}.annexe", report.people)
+    found = [(lack.name, lack.people, lack.hub) for lack in lacks]
+    yield Step(
+        "Il manque à l'annexe l'adresse de ces trois ; la plateforme peut la dire", found == [("new_address", 3, 3)]
+    )
+    *_, written = load.write("AIPD-2026-04", "demonstration", lambda tx, facts: None)
+    yield Step(
+        f"L'analyse d'impact est nommée, le chargement écrit : {written.load_id}", written.counts["matched"] == 3
+    )
+    told = world.until(lambda: sum("4 avenue de la République" in str(p) for p in world.annex.patrons.values()) == 3)
+    yield Step("Les trois à qui l'adresse manquait l'apprennent, sans nouvelle déclaration", told)
+    yield from _told_once(world, before)
+    yield from _waited(world)
+
+
+def _told_once(world: World, before: Mapping[str, Mapping[str, int]]) -> Iterator[Step]:
+    world.settle()
+    with world.hub.ledger.reading() as tx:
+        others = {name: counts for name, counts in tx.counts().items() if name != f"{TENANT}.annexe"}
+    once = world.counts("annexe").get("delivered") == 3
+    yield Step("Personne d'autre n'est dérangé, et chacun des trois une fois", once and others == {**before})
+    with _state_portal(world) as client:
+        again = [_move(number, ROUNDS) | {"id": f"redit-{number}"} for number in range(3)]
+        older = _move(0, 77) | {"id": "ancienne-adresse"}
+        older["data"]["new_address"]["date"] = "2024-05-17"
+        answer = client.post("/v1/events", json=[*again, older]).raise_for_status().json()
+    world.settle()
+    outcomes = [line["outcome"] for line in answer["verdicts"]]
+    kept = world.counts("annexe").get("delivered") == 3
+    yield Step(
+        "Le portail redit les mêmes adresses : personne n'est informé deux fois", kept and outcomes[:3] == ["echo"] * 3
+    )
+    away = not any("77 avenue" in str(p) for p in (*world.annex.patrons.values(), *world.koha.patrons.values()))
+    yield Step("Une adresse plus ancienne, arrivée après coup, reste dehors", away and outcomes[3:] == ["echo"])
+
+
+def _waited(world: World) -> Iterator[Step]:
+    """Who was unknown becomes known."""
+    with _state_portal(world) as client:
+        told = _move(9, 5) | {"id": "nouvel-usager"}
+        told["data"]["citizen"] = {
+            "identity": {"family_name": "Nouvel", "given_names": ["Isée"], "gender": "female",
+                         "birthdate": "1970-01-11"},
+            "references": [{"system": "portail", "id": "U-900"}],
+        }  # fmt: skip
+        client.post("/v1/events", json=[told]).raise_for_status()
+    looking = PairingLater(world.hub.ledger, world.hub.acceptance, world.hub.pending, world.hub.journal)
+    found = world.until(lambda: looking.look()["matched"] or "5 avenue" in str(world.annex.patron("N-9")))
+    arrived = world.until(lambda: "5 avenue de la République" in str(world.annex.patron("N-9")))
+    yield Step(
+        "L'abonné inconnu se déclare au portail : sa fiche, qui attendait scellée, le retrouve", found and arrived
+    )
+
+
+def _patron(name: str, number: int, given: str = "Prénom") -> dict[str, Any]:
+    return {
+        "surname": name, "firstname": given, "gender": "F", "date_of_birth": f"1970-01-{number % 27 + 2:02d}",
+        "address": "?", "city": "Saint-Aubin", "postal_code": "93001",
+    }  # fmt: skip
+
+
 def _question(identity: Any) -> dict[str, Any]:
     return {
         "evidence": "family-quotient", "citizen": {"identity": identity}, "procedure": "formulaire-qf",
@@ -245,20 +325,23 @@ def _portal(world: World, name: str) -> httpx.Client:
     return httpx.Client(base_url=world.url, timeout=_PATIENCE, headers={"authorization": f"Bearer {token}"})
 
 
+def _state_portal(world: World) -> httpx.Client:
+    """The portal that tells of moves by batches of events."""
+    asked = {"grant_type": "client_credentials", "scope": "events:write"}
+    auth = ("portail-etat", world.secret or "")
+    answer = httpx.post(f"{world.url}/oauth/token", data=asked, auth=auth, timeout=_PATIENCE).raise_for_status()
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}",
+               "Content-Type": "application/cloudevents-batch+json"}  # fmt: skip
+    return httpx.Client(base_url=world.url, timeout=_PATIENCE, headers=headers)
+
+
 def _submit_moves(world: World) -> tuple[int, str]:
     """How many were accepted, and why the first of the others was not."""
-    with httpx.Client(base_url=world.url, timeout=_PATIENCE) as client:
-        answer = client.post(
-            "/oauth/token", data={"grant_type": "client_credentials", "scope": "events:write"},
-            auth=("portail-etat", world.secret or ""),
-        )  # fmt: skip
-        answer.raise_for_status()
-        headers = {"Authorization": f"Bearer {answer.json()['access_token']}",
-                   "Content-Type": "application/cloudevents-batch+json"}  # fmt: skip
+    with _state_portal(world) as client:
         lines: list[Any] = []
         for number in range(1, ROUNDS + 1):
             batch = [_move(citizen, number) for citizen in range(CITIZENS)]
-            lines += client.post("/v1/events", json=batch, headers=headers).raise_for_status().json()["verdicts"]
+            lines += client.post("/v1/events", json=batch).raise_for_status().json()["verdicts"]
         refusals = [reason_of_problem(line["problem"]) for line in lines if "problem" in line]
         return sum(line["outcome"] == "accepted" for line in lines), "".join(refusals[:1])
 
@@ -297,4 +380,5 @@ SCENES: tuple[tuple[str, str, Play], ...] = (
     ("C", "Un arrêté à signer", signature),
     ("D", "Un logiciel est en panne", outage),
     ("E", "Un quotient familial, demandé à sa source", once_only),
+    ("F", "Un logiciel rejoint une ville en service", joins),
 )

@@ -96,6 +96,7 @@ class World:
             self.civil = enter(CivilStatusTwin(collecting=True))
             self.publik = enter(PublikTwin())
             self.koha = enter(KohaTwin())
+            self.annex = enter(KohaTwin())
             self.family = enter(PackageTwin("family", collecting=True, answering=True))
             self.billing = enter(PackageTwin("billing", collecting=True))
             self.front = enter(PackageTwin("family", collecting=True))
@@ -252,6 +253,7 @@ class World:
             "etat-civil": _connection("État civil", "etatcivil", self.civil.connection_settings(), polled),
             "publik": _connection("Portail de la ville", "publik", self._publik()),
             "koha": _connection("Bibliothèque", "koha", koha),
+            "annexe": _connection("Bibliothèque annexe", "koha", koha | {"base_url": self.annex.base}),
             "famille": _connection("Famille et école", "filedrop", self.family.connection_settings(), moves),
             "facturation": _connection("Facturation", "filedrop", self.billing.local_settings(), moves),
             "accueil": _connection("Accueil des usagers", "filedrop", self.front.local_settings(), moves),

@@ -16,7 +16,7 @@ import structlog
 from bus.ledger import Ledger
 from hub.acceptance.deliveries import Observed
 from hub.settings.model import ConnectionSettings
-from schemas.delivery import Connector, Delivery, Done, Opened, Polled, Safety
+from schemas.delivery import Connector, Delivery, Done, Listed, Opened, Polled, Safety
 from schemas.errors import HubError
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
@@ -82,6 +82,12 @@ class Connection:
         self.note_resumed()
         with self.logging_details():
             return self.connector.answer(question)
+
+    def people(self) -> Iterator[Listed]:
+        """The people whom the package has a record of; its connector is made when first asked."""
+        self.note_resumed()
+        with self.logging_details():
+            yield from self.connector.people()
 
     def log_detail(self, error: object) -> None:
         """Log what an error of the connector says to IT staff alone."""

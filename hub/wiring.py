@@ -42,6 +42,8 @@ from hub.acceptance.restating import restate
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.pending import PURPOSE as PENDING_PAIRS
+from hub.citizens.pending import PendingPairs
 from hub.citizens.rekeying import make_keys_anew
 from hub.clients import repository as clients
 from hub.clients import webhooks
@@ -69,6 +71,7 @@ from hub.operations.directory_change import DirectoryChange, StillOpen, load_dir
 from hub.operations.household_numbers import settle_households
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
+from hub.operations.pairing_later import PairingLater
 from hub.operations.retention import Keeper
 from hub.operations.shapes import Shapes
 from hub.operations.signals import Signals
@@ -149,6 +152,7 @@ class Hub:
             self.keys, pepper, references, communes=communes, grouping=self.current.grouping,
             households=self.current.households,
         )  # fmt: skip
+        self.pending = PendingPairs(self.people, self._derived(PENDING_PAIRS))
         held = HeldEvidence(self.keys)
         self.corrections = Corrections(self.registry, self.people, held, self.journal)
         self.acceptance = Acceptance(
@@ -457,6 +461,8 @@ class Hub:
         )  # fmt: skip
         self._thread("catching up", lambda stop: catching_up.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
+        pairing = PairingLater(self.ledger, self.acceptance, self.pending, self.journal)
+        self._thread("pairing", lambda stop: pairing.run(stop, lambda: self.relay.active))
         self._thread("journal", self.sealer.run)
         self._watch_as("relay")
 

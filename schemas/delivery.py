@@ -168,6 +168,15 @@ class Probe:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Some of the people whom a package has a record of: each a `citizen` record (`schemas/records`) with an identity
+    and one identifier of the package. `faults`: the records that cannot be read."""
+
+    people: Sequence[Mapping[str, Any]]
+    faults: Sequence[RecordFault] = ()
+
+
 class Connector(Protocol):
     """What the hub calls of the connector of one connection; `connectors.sdk.Connector` says what each may raise."""
 
@@ -182,6 +191,7 @@ class Connector(Protocol):
     def handle_many(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]: ...
     def look_up(self, delivery: Delivery) -> Done | None: ...
     def answer(self, question: Question) -> Evidence: ...
+    def people(self) -> Iterator[Listed]: ...
     def waiting(self) -> Mapping[str, str]: ...
     def decide(self, key: str, *, refused: str = "") -> bool: ...
     def close(self) -> None: ...

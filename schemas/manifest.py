@@ -71,8 +71,8 @@ class Manifest:
     second numbering of the connection's own system: `.osl` is `<system>.osl`. `household`: its numbers are those of
     households, and what it tells of a person says their name besides. `zone`: where the package's local dates are told;
     "" for the town's. `unknown`: what becomes of a status for a request that the hub does not know: `refuse`, or
-    `skip`, counted and passed by. `declared`: the tables of its kind (`http`, `deliver`, `webhook`, …), as they were
-    written.
+    `skip`, counted and passed by. `lists_people`: it can be asked who its people are, for a first load.
+    `declared`: the tables of its kind (`http`, `deliver`, `webhook`, …), as they were written.
     """
 
     id: str
@@ -99,6 +99,7 @@ class Manifest:
     household: bool = False
     zone: str = ""
     unknown: str = "refuse"
+    lists_people: bool = False
     declared: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @staticmethod
@@ -129,7 +130,8 @@ class Manifest:
             owners=tuple(raw["owners"]), folder=folder,
             answers=tuple(_answered(item) for item in raw.get("answer", ())),
             speaks_for=tuple(raw.get("speaks_for", ())), household=raw.get("household", False),
-            zone=raw.get("zone", ""), unknown=raw.get("unknown", "refuse"), declared=raw,
+            zone=raw.get("zone", ""), unknown=raw.get("unknown", "refuse"), lists_people="people" in raw,
+            declared=raw,
         )  # fmt: skip
 
     def names_spoken_for(self, system: str) -> frozenset[str]:

@@ -59,6 +59,7 @@ def _methods(exam: Examination, opened: Opened) -> None:
         (bool(manifest.poll_seconds), "poll", case.news is not None),
         (manifest.receives, "receive", bool(case.inbound)),
         (bool(manifest.answers), "answer", bool(case.asked)),
+        (manifest.lists_people, "people", case.news is not None or bool(case.deliveries)),
     ):
         written = getattr(kind, method) is not getattr(Connector, method)
         if method == "send":

@@ -64,6 +64,19 @@ def card_of(patron: Patron) -> dict[str, Any]:
     })  # fmt: skip
 
 
+def person_of(patron: Patron, system: str) -> dict[str, Any]:
+    """Who a patron is, by the card: name, given names, day of birth, gender as Koha holds them (`F`, `M`). Koha keeps
+    one name, which may be the one in use: then identity and civil status differ, and nobody is taken for another.
+    Raises InvalidMessage for a name that is no text."""
+    born, gender = _one_line(patron.get("date_of_birth")), values.gender(_told_text(patron, "gender")).value
+    given = values.given_names(_told_text(patron, "firstname")).value
+    identity = present({
+        "family_name": _told_text(patron, "surname")[:100], "given_names": given or "",
+        "gender": gender or "", "birthdate": born if is_date(born) else "",
+    })  # fmt: skip
+    return {"identity": identity, "references": [{"system": system, "id": _one_line(patron.get("cardnumber"))}]}
+
+
 def address_of(patron: Patron) -> dict[str, Any] | None:
     """The patron's address in the hub's words; None when it has no town, a country we cannot name, or a French postal
     code that has not five digits. Raises InvalidMessage for a part that is no text at all."""
@@ -88,7 +101,7 @@ def address_of(patron: Patron) -> dict[str, Any] | None:
 def _told_text(patron: Patron, name: str) -> str:
     value = patron.get(name)
     if not isinstance(value, str | int | float | None):
-        raise InvalidMessage("une partie de l'adresse n'est pas un texte", pointer=f"/{name}", code="not_a_text")
+        raise InvalidMessage("une partie de la fiche n'est pas un texte", pointer=f"/{name}", code="not_a_text")
     return _one_line(value)
 
 

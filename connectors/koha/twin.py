@@ -87,7 +87,8 @@ class KohaTwin(RestTwin):
     @route("GET", f"{_BASE}/patrons")
     def _list(self, call: TwinCall) -> TwinAnswer:
         query = json.loads(call.query.get("q", "{}"))
-        found = sorted((p for p in self.patrons.values() if _matches(p, query)), key=lambda p: p["updated_on"])
+        order = "patron_id" if call.query.get("_order_by") == "+me.patron_id" else "updated_on"
+        found = sorted((p for p in self.patrons.values() if _matches(p, query)), key=lambda p: p[order])
         size, page = int(call.query.get("_per_page", "20")), int(call.query.get("_page", "1"))
         self.page_size = size
         paged = found[(page - 1) * size : page * size]

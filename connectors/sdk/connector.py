@@ -13,7 +13,7 @@ from connectors.sdk.first_use import FirstUse, in_this_process
 from connectors.sdk.records import check_record
 from connectors.sdk.shapes import Shapes, Unwatched
 from connectors.sdk.statuses import Statuses
-from schemas.delivery import Delivery, Documents, Done, Inbound, Opened, Polled, Probe, Reply
+from schemas.delivery import Delivery, Documents, Done, Inbound, Listed, Opened, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence, Question
@@ -139,6 +139,11 @@ class Connector:
         """Ask the package whether an earlier attempt of this delivery had its effect: its outcome if so, None if surely
         not. Needed for the idempotency `look-up-first`, before each new attempt."""
         return None
+
+    def people(self) -> Iterator[Listed]:
+        """The people whom the package has a record of, a page at a time, whole, for a first load: read-only, nothing
+        of them is an event. Declared by `[people]`. Raises as `poll` does, InvalidMessage where there is no list."""
+        raise InvalidMessage("ce logiciel ne donne pas la liste de ses usagers", code="no_people_list")
 
     def waiting(self) -> Mapping[str, str]:
         """Files that lie there and may wait for a person's word: by the key of the fault that told of it, the place."""

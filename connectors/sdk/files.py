@@ -72,9 +72,10 @@ class Folder(Protocol):
     def put(self, name: str, content: bytes) -> None:
         """Write the whole file under `name`, replacing a file of that name. Never leaves part of it under `name`."""
 
-    def entries(self) -> list[Entry]:
-        """The plain files of the folder itself, in the order in which they were written; by name within one instant.
-        Hidden names, links and sub-folders are left out."""
+    def entries(self, inside: str = "") -> list[Entry]:
+        """The plain files of the folder itself, or of one sub-folder, in the order in which they were written; by name
+        within one instant. Hidden names, links and sub-folders are left out. A sub-folder that is not there is empty.
+        """
 
     def names(self) -> list[str]:
         """The names of those that can be used."""
@@ -216,8 +217,10 @@ class LocalFolder:
                 raise
             _sync_folder(final.parent)
 
-    def entries(self) -> list[Entry]:
-        with _local_errors(), os.scandir(self._root) as entries:
+    def entries(self, inside: str = "") -> list[Entry]:
+        if inside and not (self._root / check_name(inside)).is_dir():
+            return []
+        with _local_errors(), os.scandir(self._root / inside) as entries:
             found = [
                 Entry(entry.name, known.st_size, known.st_mtime_ns)
                 for entry in entries
@@ -358,8 +361,8 @@ class SftpFolder:
         _check_size(len(content), MAX_FILE_BYTES)
         self._run(lambda sftp, step: self._put(sftp, step, name, content))
 
-    def entries(self) -> list[Entry]:
-        return self._run(lambda sftp, step: self._entries(sftp))
+    def entries(self, inside: str = "") -> list[Entry]:
+        return self._run(lambda sftp, step: self._entries(sftp, check_name(inside) if inside else ""))
 
     def names(self) -> list[str]:
         return _usable(self.entries())
@@ -416,9 +419,11 @@ class SftpFolder:
                 if _is_stale(name, float(entry.attrs.mtime or now), now):
                     await sftp.remove(f"{parent}/{name}")
 
-    async def _entries(self, sftp: asyncssh.SFTPClient) -> list[Entry]:
+    async def _entries(self, sftp: asyncssh.SFTPClient, inside: str) -> list[Entry]:
         found: list[Entry] = []
-        async for entry in sftp.scandir(self._root):
+        if inside and not await sftp.isdir(self._remote_path(inside)):
+            return found
+        async for entry in sftp.scandir(self._remote_path(inside) if inside else self._root):
             name, mode = str(entry.filename), entry.attrs.permissions
             plain = stat.S_ISREG(mode) if mode else entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR
             if plain and not name.startswith("."):

@@ -47,6 +47,7 @@ def _methods(manifest: Manifest) -> Iterator[tuple[str, bool, tuple[str, ...]]]:
     yield "[poll]", manifest.poll_seconds is not None, ("poll",)
     yield "[webhook]", manifest.receives, ("receive",)
     yield "[[answer]]", bool(manifest.answers), ("answer",)
+    yield "[people]", manifest.lists_people, ("people",)
     if manifest.idempotency == "look-up-first":
         yield "look-up-first", True, ("look_up",)
 

@@ -4,20 +4,21 @@ of the others."""
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from schemas.delivery import RecordFault
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater, Unknown, detailed_fault
 from schemas.event import Event
 from schemas.exchange import Evidence
-from schemas.registry import Registry
+from schemas.registry import Registry, check_document
 from schemas.validators import LISTED
 
 _R = TypeVar("_R")
 _T = TypeVar("_T")
 
+_PERSON = "urn:unefois:record:citizen:v1"
 _MOST_WORDS = 200  # characters of them
 ADMITTED = " ; admises : "
 """Before the words that a schema lists, in a sentence about a value that is none of them."""
@@ -91,3 +92,13 @@ def _key(key: Callable[[_R], str], record: _R) -> str:
         return key(record)
     except Exception:  # a record without a name counts each time
         return ""
+
+
+def check_person(person: Mapping[str, Any], system: str) -> Mapping[str, Any]:
+    """`person` when it is a shared `citizen` record with an identity and one identifier, of this `system`: what a
+    package lists of its people (`Connector.people`). Raises InvalidMessage as `check_record` does."""
+    references = person.get("references", ())
+    if not person.get("identity") or len(references) != 1 or references[0].get("system") != system:
+        raise InvalidMessage("une identité et un seul identifiant, du logiciel, sont attendus", code="wrong_shape")
+    check_document(_registry().schema_set, _PERSON, person, "")
+    return person

@@ -23,7 +23,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk": ("Connector", "Context", "Statuses", "status_changed", "reference_link"),
     "schemas.manifest": ("Manifest", "Consumed", "Answered"),
     "schemas.delivery": (
-        "Delivery", "Done", "Polled", "RecordFault", "Inbound", "Reply", "Probe", "Documents", "StoredDocument",
+        "Delivery", "Done", "Polled", "Listed", "RecordFault", "Inbound", "Reply", "Probe", "Documents",
+        "StoredDocument",
     ),
     "schemas.errors": (
         "HubError", "TryLater", "Unknown", "Refused", "AccessDenied", "InvalidMessage", "ConfigError",
@@ -36,7 +37,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.poll_cursor": ("PollCursor",),
     "connectors.sdk.error_table": ("ErrorTable",),
     "connectors.sdk.mapping": ("MappingTable", "Map"),
-    "connectors.sdk.records": ("each", "record_fault", "check_record", "check_evidence"),
+    "connectors.sdk.records": ("each", "record_fault", "check_record", "check_evidence", "check_person"),
     "connectors.sdk.evidence": ("EvidenceTable", "EvidencePart", "Answer", "Said"),
     "connectors.sdk.values": ("Unread", "present"),
     "connectors.sdk.local_times": ("Readings", "readings", "instant", "moment", "in_order"),

@@ -64,6 +64,7 @@ class CitizenChanged:
         if begins is None and DATED not in held and _ends_what_comes(event, judge):
             end_coming(reading.tx, citizens.news, citizen.id)
             judge.coming = {}
+            judge.returned = [] if _is_news(judge) else [DATED]
         numbered = _spread(reading, understood, citizen, event, judge, marked=mark, begins=begins)
         say_along(reading, event, citizen, along, understood.request, understood.route.to, numbered)
         return understood

@@ -75,4 +75,5 @@ def take_effect(acceptance: Door, tx: Transaction, asked: CatchUp) -> None:
     news.absorb(asked.citizen_id, coming(asked.field), asked.field)
     now.low, now.high, now.at, now.day = begins, begins, round(tx.now, 3), ""
     current.state(now)
+    news.drop_overwritten(asked.tenant, current)
     news.save()

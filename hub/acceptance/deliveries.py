@@ -24,7 +24,7 @@ from hub.acceptance.restating import restate
 from hub.acceptance.telling import given_again
 from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import keep_number
-from hub.citizens.news import SEQ, short
+from hub.citizens.news import SEQ, Known, base_of, is_coming, short
 from hub.citizens.nir import doubtful_systems, is_refused
 from hub.citizens.repository import Link, ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
@@ -300,7 +300,11 @@ class Deliveries:
         tx.hold_door()
         book, directory = self._acceptance.news, self._acceptance.directory
         news, known = book.known(tx, [stored.order_key[2:]])
-        mine = {one.field: one for one in known if one.field in values}
+        beside = {base_of(one.field) for one in known if is_coming(one.field) and _is_of_day(stored.event, one)}
+        mine = {
+            base_of(one.field): one for one in known
+            if base_of(one.field) in values and is_coming(one.field) == (base_of(one.field) in beside)
+        }  # fmt: skip
         overtaken = {
             name for name, one in mine.items()
             if any((entry[SEQ] or 0) > stored.seq for entry in one.entries(short(connection)))
@@ -496,6 +500,11 @@ class Deliveries:
 
     def _member(self, connection: str) -> ConnectionRouting:
         return self._acceptance.directory.connections[connection]
+
+
+def _is_of_day(event: Event, known: Known) -> bool:
+    """Whether an event says what is to come, from that day."""
+    return known.now is not None and known.now.day == event.data.get("effective_on")
 
 
 def with_recipient(event: Event, system: str, reference: str | None) -> Event:

@@ -17,7 +17,7 @@ from bus.sql import Statement
 from hub.acceptance import rules
 from hub.acceptance.mentions import citizen_of, values_of
 from hub.acceptance.telling import digest_of
-from hub.citizens.news import Known, KnownNews, NewsBook, Now, coming, is_coming
+from hub.citizens.news import Known, KnownNews, NewsBook, Now, base_of, is_coming
 from hub.clients.origin import Origin
 from hub.requests import repository as timelines
 from hub.routing.directory import Directory
@@ -67,7 +67,7 @@ def restate(
     tx.hold_door()
     news = acceptance.news.session(tx)
     ((whole, names),) = acceptance.news.fields_of(tx, [citizen_id]).items() or ((citizen_id, set()),)
-    wanted = sorted(name for name in names if fields is None or name.removesuffix(coming("")) in fields)
+    wanted = sorted(name for name in names if fields is None or base_of(name) in fields)
     outcomes = {name: Restated("unknown") for name in fields or ()}
     by_seq: dict[int, list[str]] = {}
     for name in wanted:
@@ -85,7 +85,7 @@ def _restate_coming(
     acceptance: Door, tx: Transaction, tenant: str, citizen_id: str, name: str, news: KnownNews
 ) -> None:
     """What is true from a day to come, for those who are granted the day and lack it."""
-    known, field_name = news.of(citizen_id, name), name.removesuffix(coming(""))
+    known, field_name = news.of(citizen_id, name), base_of(name)
     stored = tx.load([known.now.seq]).get(known.now.seq) if known.now is not None else None
     if stored is None or field_name not in values_of(stored.event):
         return

@@ -140,6 +140,7 @@ class Judge:
         self.now = {name: self._news.of(citizen.id, name) for name in names}
         self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
         self._to_come = to_come
+        self.returned: list[str] = []  # fields of which what was to come is no more, since what is known now stays
         self.known = {**self.now, **self.coming} if to_come else self.now
         self.spoken = {
             name: Spoken(event, name, self._news.digests, **place, now=self._now) for name in self.known
@@ -169,7 +170,7 @@ class Judge:
         """Whether the origin was given only some of what is known now, and says it back."""
         for member in self._voices:
             last = self.known[said.name].last(_name_of(member))
-            if last is not None and _has(last, now) and last[WHOLE] == said.whole:
+            if last is not None and has_now(last, now) and last[WHOLE] == said.whole:
                 return True
         return False
 
@@ -186,7 +187,7 @@ class Judge:
 
     def _is_before(self, said: Spoken, now: Now, last: Entry, connection: str) -> bool:
         """Whether what is said is of before its origin knew what is known now."""
-        if not _has(last, now):
+        if not has_now(last, now):
             return said.low <= now.at
         if last[HOW] == SAID:
             return False
@@ -288,17 +289,22 @@ class Judge:
 
     def _overtaken(self, made: Telling, candidates: Sequence[str]) -> list[ConnectionRouting]:
         """What is on its way to the origin is older than what it says: it is given up, where it is sure to have had no
-        effect; else the origin is told what it says, behind it."""
+        effect; else the origin is told what it says, behind it, as it is where it says what is to come, or ends it."""
+        turned = [*made.news, *self.returned] if self._to_come or self.returned else []
         found = []
         for member in self._voices:
             if self._event.type not in member.consumes or _observes(member):
+                continue
+            if self._to_come and "effective_on" not in _trees(member.consumes[self._event.type].fields):
                 continue
             given = {
                 entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
                 if self._is_other(name, entry) and self._news.ended(member.name, entry[SEQ]) is None
             }  # fmt: skip
             left = [seq for seq in given if not self._withdraw(member, seq, made, candidates)]
-            if left:
+            if left or any(
+                self._is_under_way(member, track[name]) for name in turned for track in (self.known, self.now)
+            ):
                 found.append(member)
         return found
 
@@ -315,6 +321,10 @@ class Judge:
             known.take_back(_name_of(member), stored.seq)
         made.later |= values.keys() - set(candidates)
         return True
+
+    def _is_under_way(self, member: ConnectionRouting, known: Known) -> bool:
+        last = known.last(_name_of(member))
+        return last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None
 
     def _last(self, member: ConnectionRouting, known: Known) -> Entry | None:
         name = _name_of(member)
@@ -433,7 +443,7 @@ class Judge:
             self._news.number(entry, SEQ, numbered)
 
 
-def _has(last: Entry, now: Now) -> bool:
+def has_now(last: Entry, now: Now) -> bool:
     """Whether who was given or said this has what is known now."""
     return last[VIEW] in now.views or (last[HOW] == SAID and last[WHOLE] == now.digest)
 

@@ -98,6 +98,11 @@ def is_coming(field_name: str) -> bool:
     return field_name.endswith("+")
 
 
+def base_of(field_name: str) -> str:
+    """The field itself, of what is known now or to come of it."""
+    return field_name.removesuffix("+")
+
+
 class Digests:
     """The digests of views and links, under a key that is the hub's."""
 
@@ -360,6 +365,21 @@ class KnownNews:
                 self._rows[(row.connection, row.seq)] = (row.state, row.at)
         state, at = self._rows[(connection, seq)]
         return at if state not in OPEN else None
+
+    def drop_overwritten(self, tenant: str, known: Known) -> None:
+        """Who said a thing, and then took what was on its way to them before, has the latter: what they said counts no
+        more."""
+        for who in known.readers():
+            entries = known.entries(who)
+            given = [entry for entry in entries[:-1] if entry[HOW] == GIVEN]
+            if not given or entries[-1][HOW] != SAID:
+                continue
+            taken = self.ended(f"{tenant}.{who}", given[-1][SEQ])
+            if taken is None or taken >= entries[-1][AT]:
+                for record in known.records:
+                    if entries[-1] in record.of.get(who, ()):
+                        record.of[who].remove(entries[-1])
+                        record.changed = True
 
     def save(self) -> None:
         for place, name, numbered in self._noted:

@@ -96,7 +96,7 @@ class Citizen:
 @dataclass(frozen=True, slots=True)
 class Link:
     """How an identifier came to its citizen. `how`: told (with somebody new, or beside an identifier that is known),
-    identity (the very same), likeness (with its `score`), import, operator, renumbered."""
+    identity (the very same), likeness (with its `score`), import, load, operator, renumbered."""
 
     how: str
     origin: str

@@ -25,12 +25,15 @@ AT_ONCE = 50  # identifiers in one transaction: others have their turn at the do
 _LINK = citizen_links.c
 
 
-def undo_import(ledger: Ledger, links: Links, tenant: str, import_id: str, by: Justification) -> Iterator[Counter[str]]:
+def undo_import(
+    ledger: Ledger, links: Links, tenant: str, import_id: str, by: Justification, *, how: str = "import"
+) -> Iterator[Counter[str]]:
     """After each part, how many identifiers are `forgotten` and `parted` so far. Begun again, it goes on with the rest.
     Raises InvalidMessage `not_found` where no link is left of this import. Marks of confidentiality stay, and so do
-    people whom the import made known, until nothing is heard of them for long."""
+    people whom the import made known, until nothing is heard of them for long. `how`: `load` takes a first load
+    back."""
     with ledger.reading() as tx:
-        rows = _imported(tx, tenant, import_id)
+        rows = _imported(tx, tenant, import_id, how)
         apart = _merged(tx, rows) | _heard(tx, tenant, rows)
     if not rows:
         raise InvalidMessage("no link is left of such an import", code="not_found")
@@ -38,7 +41,7 @@ def undo_import(ledger: Ledger, links: Links, tenant: str, import_id: str, by: J
     for start in range(0, len(rows), AT_ONCE):
         with ledger.transaction() as tx:
             tx.hold_door()
-            still = _imported(tx, tenant, import_id, rows[start : start + AT_ONCE])
+            still = _imported(tx, tenant, import_id, how, rows[start : start + AT_ONCE])
             done.update(_withdrawn(tx, links, tenant, (row.system, row.native_id), by, apart) for row in still)
         yield done
 
@@ -57,8 +60,10 @@ def _withdrawn(
     return "forgotten"
 
 
-def _imported(tx: Transaction, tenant: str, import_id: str, among: Sequence[Row[Any]] | None = None) -> list[Row[Any]]:
-    came = and_(_LINK.tenant == tenant, _LINK.how == "import", _LINK.origin == f"import:{import_id}")
+def _imported(
+    tx: Transaction, tenant: str, import_id: str, how: str, among: Sequence[Row[Any]] | None = None
+) -> list[Row[Any]]:
+    came = and_(_LINK.tenant == tenant, _LINK.how == how, _LINK.origin == f"{how}:{import_id}")
     query = select(_LINK.system, _LINK.native_id, _LINK.citizen_id, _LINK.since).where(came)
     if among is not None:
         query = query.where(_LINK.native_id.in_([row.native_id for row in among]))

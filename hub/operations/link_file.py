@@ -23,6 +23,8 @@ from schemas.validators import SchemaSet
 from schemas.yes_no import yes_or_no
 
 COLUMNS = ("family_name", "given_names", "gender", "birthdate", "birthplace", "system", "id", "confidential")
+OF_ONE_SYSTEM = tuple(name for name in COLUMNS if name != "system")
+"""The columns of a file that holds the people of one system, which is named beside it."""
 SAME_PERSON = "same_person"
 """The column that may follow: yes where a system has given one person two identifiers, and the town knows it."""
 
@@ -72,19 +74,23 @@ class RefusedLine:
 
 class LinkFile:
     """The whole file, to be gone through as often as need be. Raises InvalidMessage `not_a_link_file` where nothing of
-    it can be used. `declared`: what the town said of systems whose numbers read as social security numbers."""
+    it can be used. `declared`: what the town said of systems whose numbers read as social security numbers. `system`:
+    whose people all of them are; the file then has no such column."""
 
-    def __init__(self, content: bytes | str, schemas: SchemaSet, declared: Mapping[str, Numbers]) -> None:
+    def __init__(
+        self, content: bytes | str, schemas: SchemaSet, declared: Mapping[str, Numbers], *, system: str = ""
+    ) -> None:
         if len(content) > MOST_BYTES:
             raise InvalidMessage(f"the file has more than {MOST_BYTES >> 20} MiB: cut it", code="not_a_link_file")
-        self._content, self._schemas, self._declared = content, schemas, declared
-        self._columns: tuple[str, ...] = COLUMNS
+        self._content, self._judge = content, LineJudge(schemas, declared, system)
+        self._usual = OF_ONE_SYSTEM if system else COLUMNS
+        self._columns: tuple[str, ...] = self._usual
         self._open()
 
     def lines(self) -> Iterator[LinkLine | RefusedLine]:
         """In the order of the file, but for lines that are no line of a table: they come at the end."""
         stream = self._open()
-        yield from map(self._line, stream.rows)
+        yield from map(self._judge.line, stream.rows)
         for fault in stream.faults.told:
             yield RefusedLine(fault.line, "", "", "unreadable_line", "", _told(fault))
         for _ in range(stream.faults.more):
@@ -97,41 +103,61 @@ class LinkFile:
             if error.code == "encoding":
                 message = "the file is not in UTF-8: save it as CSV UTF-8"
                 raise InvalidMessage(message, code="not_a_link_file") from None
-            if len(self._columns) == len(COLUMNS):
-                self._columns = (*COLUMNS, SAME_PERSON)
+            if self._columns == self._usual:
+                self._columns = (*self._usual, SAME_PERSON)
                 return self._open()
-            message = f"the first line must be {';'.join(COLUMNS)}, and {SAME_PERSON} may follow"
+            message = f"the first line must be {';'.join(self._usual)}, and {SAME_PERSON} may follow"
             raise InvalidMessage(message, code="not_a_link_file") from None
 
-    def _line(self, row: Row) -> LinkLine | RefusedLine:
+
+class LineJudge:
+    """Whether a line, or somebody whom a package lists, says who a person is as an event may say it."""
+
+    def __init__(self, schemas: SchemaSet, declared: Mapping[str, Numbers], system: str = "") -> None:
+        self._schemas, self._declared, self._system = schemas, declared, system
+
+    def line(self, row: Row) -> LinkLine | RefusedLine:
         mark = yes_or_no(row["confidential"])
+        system = intern(self._system or row["system"])
         try:
             same = _yes_or_no(row, SAME_PERSON) if SAME_PERSON in row.cells else False
-            shared = self._declared.get(row["system"]) == "household"
-            return LinkLine(row.line, intern(row["system"]), row["id"], self._person(row), same, shared)
+            return LinkLine(row.line, system, row["id"], self._person(row, system), same, self._is_shared(system))
+        except _Refusal as refusal:
+            native_id = "" if refusal.code == "nir_not_allowed" else row["id"]
+            return _refused(row.line, system, native_id, refusal, marked=mark is not False)
+
+    def listed(self, number: int, person: Person) -> LinkLine | RefusedLine:
+        """The same of a `citizen` record that a package gave, with one identifier of its own. `number` stands for the
+        line."""
+        native_id = next((str(one.get("id", "")) for one in person.get("references", ())), "")
+        record = {name: person[name] for name in ("references", "confidential") if name in person}
+        identity = person.get("identity") or {}
+        told = {**identity, "id": native_id}
+        try:
+            for name in _NEEDED:
+                if name != "system" and not told.get(name):
+                    raise _Refusal("missing_value", name, "this is missing")
+            record["identity"] = read_identity(identity)
+            self._check(record)
+            return LinkLine(number, self._system, native_id, record, shared=self._is_shared(self._system))
         except _Refusal as refusal:
             hidden = refusal.code == "nir_not_allowed"
-            native_id = "" if hidden else row["id"]
-            return RefusedLine(
-                row.line,
-                intern(row["system"]),
-                native_id,
-                refusal.code,
-                refusal.column,
-                refusal.sentence,
-                mark is not False,
-            )
+            marked = bool(person.get("confidential"))
+            return _refused(number, self._system, "" if hidden else native_id, refusal, marked=marked)
 
-    def _person(self, row: Row) -> Person:
+    def _is_shared(self, system: str) -> bool:
+        return self._declared.get(system) == "household"
+
+    def _person(self, row: Row, system: str) -> Person:
         for name in _NEEDED:
-            if not row[name]:
+            if name in row.cells and not row[name]:
                 raise _Refusal("missing_value", name, "this is missing")
         for name, cell in row.cells.items():
             if _ERROR.match(cell):
                 raise _Refusal("spreadsheet_error", name, "a spreadsheet wrote an error in place of the value")
         if _SCIENTIFIC.fullmatch(row["id"]):
             raise _Refusal("scientific_number", "id", "a spreadsheet has cut this number: make the column a text")
-        person = _record(row)
+        person = _record(row, system)
         self._check(person)
         return person | ({"confidential": True} if _yes_or_no(row, "confidential") else {})
 
@@ -153,11 +179,15 @@ class _Refusal(Exception):
         self.code, self.column, self.sentence = code, column, sentence
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _refused(line: int, system: str, native_id: str, refusal: _Refusal, *, marked: bool) -> RefusedLine:
+    return RefusedLine(line, system, native_id, refusal.code, refusal.column, refusal.sentence, marked)
+
+
+def _record(row: Row, system: str) -> dict[str, Any]:
     told = {name: row[name] for name in ("family_name", "gender", "birthdate", "birthplace") if row[name]}
     names = given_names([row["given_names"]]) or [row["given_names"]]
     identity = read_identity(told | {"given_names": names})
-    return {"identity": identity, "references": [{"system": row["system"], "id": row["id"]}]}
+    return {"identity": identity, "references": [{"system": system, "id": row["id"]}]}
 
 
 def _yes_or_no(row: Row, column: str) -> bool:

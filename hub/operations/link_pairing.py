@@ -6,16 +6,16 @@ and writing cannot differ but for what happened in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
 from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.matching import Comparison, Form, compare
-from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
+from hub.operations.link_file import LinkLine, RefusedLine
 from hub.requests.repository import Requests
 from schemas.communes import Communes, shipped_communes
 from schemas.errors import InvalidMessage
@@ -23,6 +23,7 @@ from schemas.names import fold_name
 
 Verdict = Literal["matched", "doubtful", "new", "contradictory", "refused"]
 VERDICTS: tuple[Verdict, ...] = ("matched", "doubtful", "new", "contradictory", "refused")
+Ask = Callable[[Collection[str]], None]
 KEPT = ("matched", "doubtful", "new")
 
 
@@ -48,6 +49,12 @@ class Paired:
         return self.verdict in KEPT
 
 
+class Lines(Protocol):
+    """What is paired: gone through as often as need be, each time in the same order."""
+
+    def lines(self) -> Iterator[LinkLine | RefusedLine]: ...
+
+
 @dataclass(slots=True)
 class Disputes:
     """What a file says twice of one identifier of a person. `first`: by identifier, the first line and what it says of
@@ -57,7 +64,7 @@ class Disputes:
     two: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @staticmethod
-    def of(file: LinkFile, communes: Communes) -> Disputes:
+    def of(file: Lines, communes: Communes) -> Disputes:
         found, differ = Disputes(), set[int]()
         for line in _personal(file):
             _, before = found.first.setdefault(line.key, (line.line, said_of(line)))
@@ -74,12 +81,22 @@ class Disputes:
 
 
 class Pairing:
-    """Some lines against one book. `read` them before they are placed; `save` keeps what was placed."""
+    """Some lines against one book. `read` them before they are placed; `save` keeps what was placed. `opens`: whether
+    somebody of whom nothing is known becomes a citizen; else they stay `new`, and nothing is kept of them here. `ask`:
+    asks that these citizens, who got a link, be told later to whoever lacks what is known of them.
+    `joined`: the citizens who got an identifier; `known`: those who had it."""
 
-    def __init__(self, tx: Transaction, acceptance: Acceptance, tenant: str, disputes: Disputes, origin: str) -> None:
+    def __init__(
+        self, tx: Transaction, acceptance: Acceptance, tenant: str, disputes: Disputes, origin: str, *,
+        how: str = "import", opens: bool = True, ask: Ask | None = None,
+    ) -> None:  # fmt: skip
         self._tx, self._acceptance, self._tenant, self._disputes = tx, acceptance, tenant, disputes
+        self._opens = opens
+        self._ask = ask or (lambda ids: ask_for_known(tx, tenant, ids, cause="import"))
         self._book = acceptance.citizens(tx, origin)
-        self._book.how = "import"
+        self._book.how = how
+        self.joined: list[str] = []
+        self.known: list[str] = []
         self._natives: dict[tuple[str, str], list[str]] = {}  # by citizen and system
         self._made: dict[str, int] = {}  # by citizen that a line of this file made: the line
 
@@ -92,12 +109,14 @@ class Pairing:
         """What a line says; where it may be kept, the book knows it from here on."""
         try:
             found = self._judged(line)
-            if not found.kept:
+            if not found.kept or (found.verdict == "new" and not self._opens):
                 return found
             citizen = self._book.resolve(self._tenant, self._told(line, found))
         except InvalidMessage as error:
             return _paired(line, "contradictory", error.code)
-        if found.verdict != "matched":
+        if found.verdict == "matched":
+            (self.known if found.reason in ("known", "repeated") else self.joined).append(citizen.id)
+        else:
             self._made.setdefault(citizen.id, line.line)
         if not line.shared:
             given = self._natives.setdefault((citizen.id, line.system), [])
@@ -114,7 +133,7 @@ class Pairing:
     def save(self) -> None:
         """Keep the links, the people, their questions and their marks. What is known of those who got a link is told to
         whoever lacks it, later."""
-        ask_for_known(self._tx, self._tenant, {one for one, _ in self._book.newly_linked()}, cause="import")
+        self._ask({one for one, _ in self._book.newly_linked()})
         self._book.save()
         marked, cases = self._book.take_fresh_marks(), Requests(self._tx)
         cases.conceal(marked)
@@ -132,7 +151,8 @@ class Pairing:
             return _paired(line, "contradictory", "two_people", other=other if line.line == one else one)
         first, _ = self._disputes.first.get(line.key, (line.line, 0))
         repeated = first if first != line.line and line.key not in self._disputes.two else 0
-        if repeated or self._book.linked(self._tenant, line.person):
+        linked = self._book.linked(self._tenant, line.person)
+        if linked or (repeated and self._opens):
             return _paired(line, "matched", "repeated" if repeated else "known", other=repeated)
         return self._foreseen(line)
 
@@ -210,5 +230,5 @@ def _paired(line: LinkLine, verdict: Verdict, reason: str, **more: Any) -> Paire
     return Paired(line.line, line.system, line.native_id, verdict, reason, marked=line.marked, **more)
 
 
-def _personal(file: LinkFile) -> Iterator[LinkLine]:
+def _personal(file: Lines) -> Iterator[LinkLine]:
     return (line for line in file.lines() if isinstance(line, LinkLine) and not line.shared)

@@ -170,7 +170,7 @@ class Links:
         known = self._people.identities(tx, self._people.members(tx, row.citizen_id))
         if row.how == "identity":
             return known.get(row.citizen_id) or next(iter(known.values()), None)
-        return next(iter(known.values())) if row.how == "import" and len(known) == 1 else None
+        return next(iter(known.values())) if row.how in ("import", "load") and len(known) == 1 else None
 
     def _merge_of(self, tx: Transaction, row: Row[Any], *, parting: bool = False) -> Row[Any] | None:
         """The latest merge that brought this link; `parting`: which would part it from all the others."""
@@ -252,7 +252,7 @@ class Links:
 def _is_all_there_is(row: Row[Any], ids: Sequence[str], heard: Heard) -> bool:
     """Whether a person who has no other identifier was never told of but by this one, which came with their identity:
     to part the two would leave nobody behind."""
-    came_along = row.how not in ("identity", "import") and len(ids) == 1
+    came_along = row.how not in ("identity", "import", "load") and len(ids) == 1
     return came_along and bool(heard.seqs) and not heard.elsewhere and not heard.unread
 
 

@@ -57,8 +57,11 @@ from hub.storage.tables import (  # fmt: skip
     idempotent_answers,
     journal,
     journal_segments,
+    loads,
     observed_kinds,
     observed_marks,
+    pending_blocks,
+    pending_pairs,
     person_keys,
     preview_sign_ins,
     pulled_deliveries,
@@ -138,6 +141,7 @@ class Keeper:
             ("evidence", self._evidence()), ("refused", self._refused()), ("observed", self._observed()),
             ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
             ("directory", self._directory()),
+            ("pending_pairs", self._pending()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -329,6 +333,17 @@ class Keeper:
             yield 0
         sample = exists().where(question_samples.c.id == question_sample_members.c.sample_id)
         for _ in self._delete(question_sample_members, ~sample):
+            yield 0
+
+    def _pending(self) -> Iterator[int]:
+        """Whom a first load told of and nobody became; of the load itself, how it went is kept for as long as it can be
+        taken back."""
+        yield from self._delete(pending_pairs, pending_pairs.c.until < self._ledger.now())
+        pair = exists().where(pending_pairs.c.id == pending_blocks.c.pair_id)
+        for _ in self._delete(pending_blocks, ~pair):
+            yield 0
+        before = self._ledger.now() - self._settings.links_days * _DAY
+        for _ in self._delete(loads, loads.c.started_at < before):
             yield 0
 
     def _evidence(self) -> Iterator[int]:

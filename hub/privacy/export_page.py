@@ -64,7 +64,9 @@ def person_page(export: Mapping[str, Any], registry: Registry, retention: Retent
 def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
     return {
         "links": [[one["system"], one["id"]] for one in export["links"]]
-        + [[one["system"], f"{one['id']} (numéro de votre foyer)"] for one in export["households"]],
+        + [[one["system"], f"{one['id']} (numéro de votre foyer)"] for one in export["households"]]
+        + [[one["from"], f"{one['id']} (fiche en attente, gardée jusqu’au {one['kept_until'][:10]})"]
+           for one in export["pending_pairs"]],
         "merges": [[one["at"], one["gone"]] for one in export["merges"]],
         "questions": [
             [one["opened_at"], _ASKED.get(one["kind"], one["kind"]), _DECIDED.get(one["state"], one["state"])]
@@ -90,7 +92,8 @@ def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]
 
 def _value_lines(one: Mapping[str, Any]) -> list[list[Any]]:
     field = member_label(one["field"])
+    which = f"valeur à venir, valable à partir du {one['on']}," if one["on"] else "dernière valeur"
     return [
-        [field, "dernière valeur dite (empreinte)", one["said"] or "personne"],
-        [field, "dernière valeur remise (empreinte)", one["given"] or "personne"],
+        [field, f"{which} dite (empreinte)", one["said"] or "personne"],
+        [field, f"{which} remise (empreinte)", one["given"] or "personne"],
     ]

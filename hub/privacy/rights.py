@@ -23,7 +23,8 @@ from hub.acceptance.kept_calls import calls_of_tenant, reduce_call
 from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
-from hub.citizens.news import AT, HOW, OBSERVES, SAID
+from hub.citizens.news import AT, HOW, OBSERVES, SAID, base_of
+from hub.citizens.pending import PendingPair, PendingPairs
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
@@ -153,6 +154,7 @@ class Rights:
     documents: DocumentStore
     retention: Retention
     corrections: Corrections
+    pending: PendingPairs
 
     @property
     def directory(self) -> Directory:
@@ -181,6 +183,38 @@ class Rights:
                 raise InvalidMessage("nobody of this tenant is known under this reference", code="unknown_citizen")
             return self.people.followed(tx, found) or found
 
+    # --- of whom the hub knows nothing, but a package does ------------------------------------------------------
+
+    def read_pending(self, connection: str, native_id: str, by: Justification) -> dict[str, Any]:
+        """What is kept of a record of a package that waits for its person (RGPD art. 15): by what the package calls
+        them, for nothing else finds them. In the journal before it is given. Raises InvalidMessage `not_found`."""
+        with self.ledger.transaction() as tx:
+            pair = self._pending(tx, connection, native_id)
+            self._note_pending(tx, pair, "pending-pair.read", by)
+            return self._pending_pair(tx, pair)
+
+    def erase_pending(self, connection: str, native_id: str, by: Justification) -> None:
+        """Forget it (RGPD art. 17, 21). The next load of the package tells of them again, unless it leaves them out.
+        Raises InvalidMessage `not_found`."""
+        with self.ledger.transaction() as tx:
+            pair = self._pending(tx, connection, native_id)
+            self.pending.drop(tx, [pair.id])
+            self._note_pending(tx, pair, "pending-pair.erased", by)
+
+    def _pending(self, tx: Transaction, connection: str, native_id: str) -> PendingPair:
+        system = self.directory.connections[connection].system
+        found = self.pending.read(tx, [self.pending.id_of(connection, system, native_id)])
+        if not found:
+            raise InvalidMessage("no pending pair of this connection has this identifier", code="not_found")
+        return found[0]
+
+    def _note_pending(self, tx: Transaction, pair: PendingPair, act: str, by: Justification) -> None:
+        """Without the identifier: there is no key of a person under which it could be sealed, and one day destroyed."""
+        self.journal.write(tx, Entry(
+            pair.tenant, "read" if act.endswith("read") else "operator", act, by.actor, "done",
+            facts={"connection": pair.connection, "pair": pair.id}, personal={"reason": by.reason},
+        ))  # fmt: skip
+
     # --- export -------------------------------------------------------------------------------------------------
 
     def export(self, tenant: str, citizen_id: str, by: Justification) -> dict[str, Any]:
@@ -201,6 +235,7 @@ class Rights:
                 "links": [{"system": system, "id": native} for system, native in sorted(who.links)],
                 "households": [{"system": s, "id": native} for s, native in numbers_of(tx, tenant, who.ids)],
                 "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),
+                "pending_pairs": [self._pending_pair(tx, pair) for pair in self._pairs_of(tx, who)],
                 "requests": self._requests(tx, who), "documents": self._documents(tx, who, spoken),
                 "events": self._events(tx, who, spoken), "acts": self._acts(tx, who),
                 "observed": self._observed(tx, who),
@@ -221,7 +256,8 @@ class Rights:
         }  # fmt: skip
 
     def _values(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
-        """Of each field who said it and who was told it, and when last: the value itself is kept as a digest alone."""
+        """Of each field who said it and who was told it, and when last: the value itself is kept as a digest alone.
+        `on`: of what is to come, the day on which all others are told it."""
         _, known = self.acceptance.news.known(tx, who.ids)
         values = []
         for one in sorted(known, key=lambda one: one.field):
@@ -232,8 +268,21 @@ class Rights:
                 label = self._label(tx, f"{who.tenant}.{reader}")
                 for entry in one.entries(reader):
                     (said if entry[HOW] == SAID else given)[label] = to_rfc3339(float(entry[AT]))
-            values.append({"field": one.field, "said": said, "given": given})
+            day = one.now.day if one.now is not None else ""
+            values.append({"field": base_of(one.field), "on": day or None, "said": said, "given": given})
         return values
+
+    def _pairs_of(self, tx: Transaction, who: DataSubject) -> list[PendingPair]:
+        """Records of packages that are not linked with anybody, and say that they are of this person."""
+        found = self.pending.of_person(tx, who.tenant, who.identities, who.links)
+        return [pair for pair in found if who.names(pair.person)]
+
+    def _pending_pair(self, tx: Transaction, pair: PendingPair) -> dict[str, Any]:
+        return {
+            "from": self._label(tx, pair.connection), "connection": pair.connection,
+            "id": pair.person["references"][0]["id"], "identity": pair.person["identity"],
+            "kept_until": to_rfc3339(pair.until),
+        }  # fmt: skip
 
     def _requests(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         views = []
@@ -394,6 +443,7 @@ class Rights:
         gone["observed_events"] = self._forget_observed(tx, who)
         gone["followed_subjects"] = self._forget_subjects(tx, who, spoken)
         gone["request_texts"] = self._empty_requests(tx, who)
+        gone["pending_pairs"] = self.pending.drop(tx, [pair.id for pair in self._pairs_of(tx, who)])
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
         protected = self._forget_person(tx, who, gone)
         for citizen_id in who.ids:

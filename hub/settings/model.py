@@ -142,6 +142,7 @@ class Retention:
     links_days: int = 730
     journal_days: int = 400
     refused_days: int = 30
+    pending_pairs_days: int = 180
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,24 @@ class BodyCipher:
             raise ConfigError("a stored event does not open with this key", key="encryption_key") from None
 
 
+class RowCipher:
+    """What one table holds of nobody who has a key of their own: AES-256-GCM under `key` (32 bytes), derived from the
+    root key for this table. `context` is authenticated: what is moved to another row does not open."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        return encrypt_bytes(self._aead, plain, context)
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Raises ConfigError for what was not sealed there, or with this key."""
+        try:
+            return decrypt_bytes(self._aead, sealed, context)
+        except InvalidTag:
+            raise ConfigError("a stored row does not open with this key", key="encryption_key") from None
+
+
 class TransitSeal:
     """See `bus.questions.Seal`: AES-256-GCM under `key` (32 bytes), for what crosses a broker and is never kept."""
 

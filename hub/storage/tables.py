@@ -661,6 +661,49 @@ first_loads = Table(
     Column("until", Double, nullable=False),
 )  # fmt: skip
 
+# First loads of connections: by whom, under which impact assessment, how far each came and with what, in numbers.
+loads = Table(
+    "loads", metadata,
+    Column("id", String(12), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("assessment", Text, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("content", String(64), nullable=False),  # keyed digest: the same file goes on where it was stopped
+    Column("reached", Integer, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("undone_at", Double),
+    Index("loads_connection", "connection", "started_at"),
+    Index("loads_age", "started_at"),
+)  # fmt: skip
+
+# Whom a package has a record of and of whom the hub knows nothing: nobody's row, until somebody of that identity
+# becomes known or its time is over. The id is a keyed digest of the identifier; identity and identifier are sealed
+# under a key derived from the root key. `tried`: a digest of those with whom it was compared.
+pending_pairs = Table(
+    "pending_pairs", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("load_id", String(12), nullable=False),
+    Column("pivot", String(64)),
+    Column("made_of", SmallInteger, nullable=False),  # the KEYS (`hub.citizens.rekeying`) of pivot and blocks
+    Column("sealed", LargeBinary, nullable=False),
+    Column("tried", String(16), nullable=False),
+    Column("until", Double, nullable=False),
+    Index("pending_pairs_pivot", "tenant", "pivot"),
+    Index("pending_pairs_load", "connection", "load_id"),
+    Index("pending_pairs_until", "until"),
+)  # fmt: skip
+pending_blocks = Table(
+    "pending_blocks", metadata,
+    Column("pair_id", String(32), primary_key=True),
+    Column("block", String(32), primary_key=True),
+    Index("pending_blocks_block", "block"),
+)  # fmt: skip
+
 # Merges that hold, with what moved, so that each can be taken back.
 citizen_merges = Table(
     "citizen_merges", metadata,

@@ -27,7 +27,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def check(report: dict[str, Any]) -> None:
-    assert [(scene["name"], scene["ok"]) for scene in report["scenes"]] == [(name, True) for name in "ABCDE"]
+    assert [(scene["name"], scene["ok"]) for scene in report["scenes"]] == [(name, True) for name in "ABCDEF"]
     assert report["lost"] == report["parked"] == report["refused"] == report["waiting"] == report["held"] == 0
     assert report["accepted"] > 200
     assert report["delivered"] > 600

@@ -35,8 +35,11 @@ Found = Iterator[tuple[str, str]]
 KindFaults = Callable[[Mapping[str, Any]], Found]
 EVENT_TABLES = (("webhook", "event"), ("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", "event"))
 STATUSES = "statuses.csv"
+PERSON = {"$ref": "urn:unefois:record:citizen:v1"}
+"""The shared schema of what the map of `[people]` makes."""
 READERS = {"phone": phone}
 """Words of `convert` beside the closed ones: readers of what people write."""
+_LISTING = ("rest", "dump")  # the kinds that can be asked who their people are
 FILLED = ("/request", "/status", "/native")  # of a status: its own keys make them
 _BY_COLUMN = ("dump", "drop", "sql")  # whose placeholders may be columns
 
@@ -57,7 +60,8 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     yield from _table_faults(raw, folder / TABLE, language, registry)
     for found in (
         _error_faults(raw), _deliver_faults(raw, folder, language), _event_faults(raw, folder, language),
-        form_faults(raw, converters, registry), _cursor_faults(raw, language), _asked_faults(raw, language),
+        form_faults(raw, converters, registry), _people_faults(raw, language),
+        _cursor_faults(raw, language), _asked_faults(raw, language),
         follow_faults(raw, language),
     ):  # fmt: skip
         yield from (Fault(toml, key, message) for key, message in found)
@@ -137,6 +141,14 @@ def _asked_faults(raw: Mapping[str, Any], language: Language) -> Found:
     for place, one in tables:
         for name in (name for name in FORMS if name in one):
             yield from _compiled(f"{place}.{name}", partial(_form, one[name], language))
+
+
+def _people_faults(raw: Mapping[str, Any], language: Language) -> Found:
+    listed = _listed(raw)
+    if "people" in raw and raw["kind"] not in _LISTING:
+        yield "people", f"a connector of the kind {raw['kind']} lists nobody: load a file"
+    if "map" in listed and listed["map"] in language.tables:
+        yield from _compiled("people.map", partial(language.tables[listed["map"]].read, {}, language.facts))
 
 
 def _form(form: Mapping[str, Any], language: Language) -> Map:
@@ -220,6 +232,14 @@ def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Map
         version = spec.get("version", STATUS_VERSION if spec["type"] == STATUS_CHANGED else 1)
         known = registry.known(spec["type"], version)
         found[spec["map"]] = registry.schema(spec["type"], version) if known else None
+    if "map" in (listed := _listed(raw)):
+        found[listed["map"]] = PERSON
+    return found
+
+
+def _listed(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table that says how the people of a package are listed."""
+    found: Mapping[str, Any] = raw.get("people") or {}
     return found
 
 

@@ -14,8 +14,9 @@ _VALUES = ("time", "about", "status", "label", "procedure")
 
 
 def columns_of(specs: Sequence[Mapping[str, Any]], tables: MappingTable, facts: Collection[str]) -> Iterator[str]:
-    """The columns that tables of events read, some twice. `facts`: names in placeholders that are no columns. What a
-    table reads behind its `before` comes from a function, not from the file. Raises ValueError for what is no place."""
+    """The columns that tables of events, or of people, read, some twice. `facts`: names in placeholders that are no
+    columns. What a table reads behind its `before` comes from a function, not from the file. Raises ValueError for what
+    is no place."""
     for spec in specs:
         yield from spec.get("watch", ())
         places = [Place.of(text) for text in spec.get("only", {})]
@@ -25,7 +26,7 @@ def columns_of(specs: Sequence[Mapping[str, Any]], tables: MappingTable, facts: 
 
 
 def _places_of(spec: Mapping[str, Any], tables: MappingTable, facts: Collection[str]) -> Iterator[Place]:
-    yield from (Place.of(name) for name in names_in(spec["id"]) if name not in facts)
+    yield from (Place.of(name) for name in names_in(spec.get("id", "")) if name not in facts)
     for text in (spec[name] for name in _VALUES if name in spec):
         yield from Source.of(value_row(text).source).places
     if "map" in spec and spec["map"] in tables:

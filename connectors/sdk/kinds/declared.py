@@ -15,11 +15,12 @@ from connectors.sdk.kinds.events import Collected, EventReader, Language, collec
 from connectors.sdk.kinds.explained import explained
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, facts_of, needed_facts, with_defaults
 from connectors.sdk.kinds.hooks import load_hooks
-from connectors.sdk.kinds.texts import FORMS, Facts, pointer_in, rendering, required
+from connectors.sdk.kinds.texts import FORMS, Facts, Only, pointer_in, rendering, required
 from connectors.sdk.mapping import Map, MappingTable, converters_from
 from connectors.sdk.mapping.rows import FILE as TABLE
+from connectors.sdk.records import check_person, record_fault
 from connectors.sdk.values import Unread
-from schemas.delivery import Delivery, Probe
+from schemas.delivery import Delivery, Listed, Probe, RecordFault
 from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
 from schemas.fault import Fault
 from schemas.registry import Registry
@@ -109,6 +110,23 @@ class DeclaredConnector(Connector):
     ) -> Collected:
         """The events of all records that can be read, and a fault for each that cannot: one hides no other."""
         return collect(records, readers, place=place, facts=facts, strange=self.context.shapes.strange)
+
+    # records into people
+
+    def listed(self, records: Sequence[Any], *, place: str = "") -> Listed:
+        """The people of these records, by the `map` of `[people]`; a fault for each that cannot be read: one hides no
+        other. A record that its `only` does not fit is nobody."""
+        raw, found, faults = self.declared["people"], list[Mapping[str, Any]](), list[RecordFault]()
+        mapped, fits = self.tables[raw["map"]], Only(raw.get("only", {})).fits
+        for number, record in enumerate(records):
+            try:
+                if not isinstance(record, Mapping):
+                    raise InvalidMessage("un objet est attendu", code="wrong_shape")
+                if fits(record):
+                    found.append(check_person(mapped.read(record, self.facts), self.context.system))
+            except InvalidMessage as error:
+                faults.append(record_fault(error, place=f"{place}/{number}"))
+        return Listed(found, faults)
 
     # deliveries into messages
 

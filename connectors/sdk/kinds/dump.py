@@ -11,15 +11,15 @@ from typing import Any
 
 from connectors.sdk.connector import Context
 from connectors.sdk.files import open_folder
-from connectors.sdk.inbox import Held, Inbox, LeftFile, Taken, written_at
+from connectors.sdk.inbox import DONE, Held, Inbox, LeftFile, Taken, written_at
 from connectors.sdk.kinds.checks import facts_known, unknown_names
 from connectors.sdk.kinds.columns import columns_of
 from connectors.sdk.kinds.declared import DeclaredConnector
 from connectors.sdk.kinds.dump_compare import Change, Comparison, rows_by_key
 from connectors.sdk.kinds.dump_state import Digests, DumpState, group_of
 from connectors.sdk.kinds.table_files import TableForm, form_faults, see_columns
-from schemas.delivery import Polled, Probe
-from schemas.errors import ConfigError, HubError, InvalidMessage
+from schemas.delivery import Listed, Polled, Probe, RecordFault
+from schemas.errors import ConfigError, HubError, InvalidMessage, TryLater
 from schemas.tables import Row
 
 ACCEPTED = "-accepte"
@@ -87,11 +87,40 @@ class DumpConnector(DeclaredConnector):
             self._inbox.rename(name, f"{path.stem}{ACCEPTED}{path.suffix}")
         return True
 
+    def people(self) -> Iterator[Listed]:
+        """The people of the newest export that was left: of one that waits for its first look, else of the one that
+        was read last. Read-only: the file stays where it is, and the poll takes it as if nobody had looked."""
+        if "people" not in self.declared:
+            yield from super().people()
+            return
+        found = self._newest()
+        if found is None:
+            raise TryLater(f"{self.name} n'a pas encore déposé d'export", fault="away.name")
+        name, content = found
+        table = self._form.read(name, content, self._columns, (self._key,))
+        taken = Taken(table.faults)
+        rows, _ = rows_by_key(table.rows, self._dump["columns"], taken)
+        found_people = self.listed([dict(row.cells) for row in rows.values()])
+        lines = [RecordFault(fault.code, fault.where, fault.reason) for fault in taken.faults.told]
+        yield Listed(found_people.people, [*found_people.faults, *lines])
+
+    def _newest(self) -> tuple[str, bytes] | None:
+        """The name and the content of the newest export whose name is the one agreed upon."""
+        for inside in ("", DONE):
+            agreed = [one for one in self._folder.entries(inside) if one.usable and self._is_agreed(one.name)]
+            if agreed:
+                name = max(agreed, key=lambda one: (one.written, one.name)).name
+                return name, self._folder.read(f"{inside}/{name}" if inside else name)
+        return None
+
+    def _is_agreed(self, name: str) -> bool:
+        return fnmatchcase(as_left(name).lower(), self._pattern.lower())
+
     def close(self) -> None:
         self._folder.close()
 
     def _expect(self, name: str) -> None:
-        if not fnmatchcase(as_left(name).lower(), self._pattern.lower()):
+        if not self._is_agreed(name):
             raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="name")
 
     def _read(self, memory: _Memory, file: LeftFile) -> Taken:
@@ -172,6 +201,7 @@ def as_left(name: str) -> str:
 def columns_of_dump(connector: DumpConnector) -> list[str]:
     dump = connector.declared["dump"]
     specs = [{**one, "only": {**dump.get("only", {}), **one.get("only", {})}} for one in dump["change"]]
+    specs += [connector.declared["people"]] if "people" in connector.declared else []
     found = columns_of(specs, connector.tables, {*connector.facts, *FACTS})
     return list(dict.fromkeys([dump["columns"]["key"], *dump["columns"].get("read", ()), *found]))
 

@@ -26,7 +26,7 @@ from connectors.sdk.kinds.signatures import Signature, signature_of
 from connectors.sdk.kinds.texts import Facts, Only
 from connectors.sdk.mapping.places import WHOLE
 from connectors.sdk.shapes import check_known
-from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
+from schemas.delivery import Delivery, Done, Inbound, Listed, Polled, Reply
 from schemas.errors import InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
 from schemas.fault import Fault
@@ -234,6 +234,18 @@ class RestConnector(HttpConnector):
             raw["call"], facts=facts, params={**query, **params}, place=raw.get("list", ""), paging=raw.get("paging"),
             safe=True,
         )  # fmt: skip
+
+    def people(self) -> Iterator[Listed]:
+        """By the `call` of `[people]`, page by page."""
+        raw = self.declared.get("people", {})
+        if "call" not in raw:
+            yield from super().people()
+            return
+        query = {name: self.fill(text) for name, text in raw.get("query", {}).items()}
+        for page in self.each(
+            raw["call"], params=query, place=raw.get("list", ""), paging=raw.get("paging"), safe=True
+        ):  # fmt: skip
+            yield self.listed(page.records, place=page.place)
 
     # questions
 

@@ -34,6 +34,8 @@ def rest_faults(raw: Mapping[str, Any]) -> Found:
     yield from _delivered(raw)
     yield from _pushed(raw, known, secret)
     yield from _polled(raw, known)
+    asked = {name: raw["people"][name] for name in ("call", "query") if name in raw.get("people", {})}
+    yield from _unknown("people", asked, known)
     yield from _answered(raw, known)
     for number, spec in enumerate(raw.get("follow", ())):
         asked = {name: spec[name] for name in ("call", "query") if name in spec}
@@ -48,6 +50,8 @@ def undone_faults(raw: Mapping[str, Any]) -> Found:
     yield from ((f"webhook.{key}", "missing") for key in ("signature", "event") if key not in webhook)
     if "every" in poll:
         yield from ((f"poll.{key}", "missing") for key in ("call", "event") if key not in poll)
+    if "people" in raw:
+        yield from ((f"people.{key}", "missing") for key in ("call", "map") if key not in raw["people"])
     for number, spec in enumerate(raw.get("deliver", ())):
         if "call" not in spec:
             yield f"deliver[{number}].call", "missing: which call says it"

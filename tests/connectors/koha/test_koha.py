@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from connectors import conformance
+from connectors.conformance import Bench, Case
 from connectors.koha.connector import Koha
 from connectors.koha.mapping import address_fields, address_of, card_of, has_values
 from connectors.koha.twin import KohaTwin
-from connectors.sdk import Secret
-from schemas.delivery import Delivery
+from connectors.sdk import Secret, find_manifests
+from schemas.delivery import Delivery, Listed
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
 from schemas.exchange import AmbiguousIdentity, NotMatched, Question
@@ -459,3 +464,76 @@ def test_no_name_address_or_secret_reaches_the_logs_or_the_messages(caplog: pyte
         connector.close()
     for word in ("Quenneville", "Tilleuls", "Lavoir", "clef-koha", CARD):
         assert word not in caplog.text + caught.value.reason
+
+
+# its people, for a first load
+
+
+def test_it_lists_who_has_a_card_page_by_page_and_a_broken_record_hides_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with KohaTwin(now=NOON) as twin:
+        for number in range(205):
+            twin.add(f"C{number}", **LIBRARY, date_of_birth="1987-03-09", gender="F")
+        twin.add(None, surname="Sanscarte", firstname="Ilyès", date_of_birth="1962-04-11")
+        twin.add("C900", surname={"nom": "Illisible"}, firstname="Odette", date_of_birth="1984-03-09")
+        twin.add("C901", surname="Sansjour", firstname="Odette")
+        pages = list(koha(twin).people())
+
+    people = [person for page in pages for person in page.people]
+    assert len(pages) >= 3
+    assert len(people) == 206
+    assert people[0] == {
+        "identity": {"family_name": "Quenneville", "given_names": ["Solène"], "gender": "female",
+                     "birthdate": "1987-03-09"},
+        "references": [{"system": "koha", "id": "C0"}],
+    }  # fmt: skip
+    assert "birthdate" not in people[-1]["identity"]
+    faults = [fault for page in pages for fault in page.faults]
+    assert [(fault.code, fault.key) for fault in faults] == [("not_a_text", "207")]
+    assert "Illisible" not in str(faults) + caplog.text
+
+
+# Fdawgs/yh-myydh-crud-api#1144: pages by date of change skip whoever is behind one that is written meanwhile
+def test_a_record_that_is_written_while_it_is_listed_hides_nobody() -> None:
+    with KohaTwin(now=NOON) as twin:
+        for number in range(150):
+            twin.add(f"C{number}", **LIBRARY, date_of_birth="1987-03-09")
+        pages = koha(twin).people()
+        found = [person["references"][0]["id"] for person in next(pages).people]
+        twin.change_address(1, address="4 chemin du Vieux Lavoir")
+        twin.add("C900", **LIBRARY, date_of_birth="1987-03-09")
+        found += [person["references"][0]["id"] for page in pages for person in page.people]
+    assert sorted(found) == sorted([*(f"C{number}" for number in range(150)), "C900"])
+
+
+class Twice(Koha):
+    def people(self) -> Iterator[Listed]:
+        for page in super().people():
+            yield Listed([*page.people, *page.people])
+
+
+class Stranger(Koha):
+    def people(self) -> Iterator[Listed]:
+        for page in super().people():
+            yield Listed([{**one, "references": [{"system": "famille", "id": "F-1"}]} for one in page.people])
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Twice, "listed twice"), (Stranger, "is not valid"), (Koha, "")])
+def test_the_suite_notices_a_list_that_is_wrong(kind: type[Koha], said: str) -> None:
+    manifest = find_manifests()["koha"]
+
+    @contextmanager
+    def stand(bench: Bench) -> Iterator[Case]:
+        with conformance.stands_of(manifest)[0](bench) as case:
+            yield replace(case, connect=lambda: kind(case.connect().context))
+
+    found = conformance.examine(manifest, [stand], only=("listing",)).faults
+    assert any(said in fault for fault in found) if said else found == ()
+
+
+def test_a_library_that_is_away_or_closed_lists_nobody() -> None:
+    with KohaTwin(now=NOON) as twin, pytest.raises(AccessDenied):
+        list(koha(twin, client_secret=Secret("une autre")).people())
+    with pytest.raises(TryLater):
+        list(Koha(context_for("koha", settings())).people())

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select, text, update
 
 from bus.ledger import Finished, Ledger
-from bus.tables import deliveries
+from bus.tables import OPEN, deliveries
 from bus.worker import Ended
 from hub.acceptance.accept import Verdict
 from hub.acceptance.days import take_effect
@@ -128,7 +128,7 @@ class Neighbours:
     def take(self) -> None:
         """All packages take what is on its way to them."""
         with self.ledger.transaction() as tx:
-            tx.sql.execute(update(deliveries).where(deliveries.c.state == "expected").values(
+            tx.sql.execute(update(deliveries).where(deliveries.c.state.in_(OPEN)).values(
                 state="delivered", at=self.clock.now,
             ))  # fmt: skip
 
@@ -213,3 +213,17 @@ def named(who: str, **more: Any) -> dict[str, Any]:
 
 def by_number(system: str, who: str, **more: Any) -> dict[str, Any]:
     return {"references": [{"system": system, "id": who}], **more}
+
+
+def knows(town: Neighbours, package: str) -> str:
+    """Where a package holds Aude to live: what it took or said last."""
+    name, said = f"{TOWN}.{package}", list[tuple[float, int, str]]()
+    with town.ledger.reading() as tx:
+        seqs = list(tx.sql.execute(text("SELECT seq FROM events ORDER BY seq")).scalars())
+        rows = [row for row in tx.deliveries_of(seqs) if row.connection == name and row.state == "delivered"]
+        taken = {row.seq: row.at for row in rows}
+        for seq, stored in tx.load(seqs).items():
+            if stored.event.type == MOVED and (seq in taken or stored.origin == name):
+                street = stored.event.data["new_address"]["value"]["street"]
+                said.append((taken.get(seq, stored.accepted_at), seq, street))
+    return max(said)[2]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,13 +16,15 @@ from sqlalchemy import select, update
 from bus.ledger import Ledger
 from bus.tables import events
 from hub.acceptance.days import comes_at
+from hub.citizens.catch_ups import ask_later, kept_for_their_day
 from hub.settings.territory import territory_of
-from hub.storage.tables import citizen_news, citizens
+from hub.storage.tables import citizen_news, citizens, request_steps
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from tests.hub.acceptance.neighbours import MOVED, Clock, Neighbours
+from tests.hub.acceptance.neighbours import BY, MOVED, PORTAL, TOWN, Clock, Neighbours, knows
 
 DAY = "2026-04-01"
+PARIS = ZoneInfo("Europe/Paris")
 BEGINS = "2026-04-01T00:00:00+02:00"
 EVE = "2026-03-31T23:59:59+02:00"
 
@@ -301,8 +305,6 @@ def test_what_comes_follows_a_merge_and_goes_back_with_its_undoing(town: Neighbo
     town.say("Paulette", "rue Basse")
     town.say("Paulette", "rue du Puits", on=DAY)
     aude, paulette = town.who("Aude"), town.who("Paulette")
-    from tests.hub.acceptance.neighbours import BY, TOWN
-
     town.do(town.reviews.merge, TOWN, aude, paulette, BY)
     assert [who for who, _, seq, _ in town.waiting() if seq] == [aude]
     town.do(town.reviews.unmerge, paulette, BY)
@@ -317,14 +319,8 @@ def test_an_event_whose_day_comes_is_kept_until_then(town: Neighbours) -> None:
     town.take()
     with town.ledger.transaction() as tx:
         (row,) = [seq for _, _, seq, _ in town.waiting()]
-        tx.prune(events_before=town.clock.now + 9e9, but=_days())
+        tx.prune(events_before=town.clock.now + 9e9, but=kept_for_their_day())
         assert [*tx.sql.execute(select(events.c.seq)).scalars()] == [row]
-
-
-def _days() -> Any:
-    from hub.citizens.catch_ups import kept_for_their_day
-
-    return kept_for_their_day()
 
 
 def test_nothing_of_what_came_stays_as_something_to_come(town: Neighbours) -> None:
@@ -335,3 +331,107 @@ def test_nothing_of_what_came_stays_as_something_to_come(town: Neighbours) -> No
     town.look(BEGINS)
     with town.ledger.reading() as tx:
         assert {*tx.sql.execute(select(citizen_news.c.field)).scalars()} == {"new_address"}
+
+
+def test_who_refused_what_comes_and_is_asked_again_knows_it_and_is_told_nothing_older(town: Neighbours) -> None:
+    town.say("Aude", "rue du Puits", on=DAY)
+    town.refuse("agenda")
+    with town.ledger.reading() as tx:
+        (refused,) = [one["seq"] for one in tx.troubles(state="refused")]
+    assert town.do(town.deliveries.replay, f"{TOWN}.agenda", refused)
+    town.take()
+    town.know(("Paulette", "portail"))
+    with town.ledger.transaction() as tx:
+        ask_later(tx, TOWN, [town.who("Aude")], cause="load")
+    town.look()
+    assert town.got("agenda") == ["rue des Lilas", "rue du Puits"]
+    town.look(BEGINS)
+    assert town.got("agenda") == ["rue des Lilas", "rue du Puits"]
+    assert town.got("koha")[-1] == "rue du Puits"
+
+
+def test_who_refused_what_comes_is_told_it_when_that_is_asked(town: Neighbours) -> None:
+    town.say("Aude", "rue du Puits", on=DAY)
+    town.refuse("agenda")
+    with town.ledger.transaction() as tx:
+        ask_later(tx, TOWN, [town.who("Aude")], cause="load")
+    town.look()
+    assert town.got("agenda") == ["rue des Lilas", "rue du Puits", "rue du Puits"]
+    assert town.got("koha") == ["rue des Lilas"]
+
+
+def submitted(number: int) -> Event:
+    record = {
+        "references": [{"system": "portail", "id": f"D{number}"}], "procedure": "changement-adresse",
+        "submitted_at": "2026-03-02T08:00:00Z", "intake": "online",
+        "requester": {"citizen": {"references": [{"system": "portail", "id": "Aude"}]}},
+    }  # fmt: skip
+    return Event(type="request.received", source=f"/{TOWN}/portail", id=f"request-{number}", data={"request": record})
+
+
+def labels(town: Neighbours) -> list[str]:
+    """What the request's timeline says, in words of the hub."""
+    with town.ledger.reading() as tx:
+        rows = tx.sql.execute(select(request_steps.c.native_label).order_by(request_steps.c.id)).scalars()
+        return [label for label in rows if label]
+
+
+def test_the_portal_hears_on_which_day_it_is_told(town: Neighbours) -> None:
+    town.acceptance.submit(town.ledger, PORTAL, [submitted(1)])
+    request = {"references": [{"system": "portail", "id": "D1"}]}
+    town.say("Aude", "rue du Puits", on=DAY, request=request)
+    assert labels(town) == ["Sera transmise le 1er avril 2026 aux services concernés"]
+    town.look(BEGINS)
+    assert town.got("koha") == ["rue des Lilas", "rue du Puits"]
+    assert len(labels(town)) == 1
+
+
+def test_the_portal_hears_the_same_of_who_is_marked(town: Neighbours) -> None:
+    town.acceptance.submit(town.ledger, PORTAL, [submitted(1)])
+    with town.ledger.transaction() as tx:
+        tx.sql.execute(update(citizens).values(confidential=1))
+    town.say("Aude", "rue du Puits", on=DAY, request={"references": [{"system": "portail", "id": "D1"}]})
+    assert labels(town) == ["Sera transmise le 1er avril 2026 aux services concernés"]
+    assert town.got("agenda") == ["rue des Lilas"]
+    town.look(BEGINS)
+    assert town.got("koha") == ["rue des Lilas"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_said_in_whatever_order_nobody_is_told_too_early_or_twice_and_all_know_the_same_in_the_end(
+    town: Neighbours, seed: int
+) -> None:
+    draw = random.Random(seed)
+    streets, days = ["rue Haute", "rue Basse", "rue du Puits", "rue des Lilas"], [None, None, 3, 9]
+    town.know(("Paulette", "portail"), ("Paulette", "koha"), ("Paulette", "agenda"))
+    early = dict.fromkeys(streets, 0.0)  # from when each may be known to who is granted no day
+    told = len(town.got("koha"))
+    for _ in range(14):
+        act = draw.random()
+        if act < 0.6:
+            street, ahead = draw.choice(streets), draw.choice(days)
+            on = datetime.fromtimestamp(town.clock.now + ahead * 86_400, PARIS).date().isoformat() if ahead else None
+            by = draw.choice(["portail", "portail", "famille", "koha", "agenda"])
+            town.say("Aude", street, by=by, on=on)
+            begins = Clock(f"{on}T00:00:00+01:00").now if on else 0.0
+            early[street] = min(early.get(street, begins), begins)
+        elif act < 0.75:
+            town.take()
+        elif act < 0.85:
+            town.refuse(draw.choice(["koha", "agenda", "famille"]))
+        else:
+            town.clock.now += draw.choice([3600, 86_400, 4 * 86_400])
+        town.look()
+        for street in town.got("koha")[told:]:
+            assert town.clock.now >= early[street]
+        told = len(town.got("koha"))
+    town.take()
+    town.clock.now += 20 * 86_400
+    with town.ledger.transaction() as tx:
+        ask_later(tx, TOWN, [town.who("Aude")], cause="load")
+    town.look()
+    town.take()
+    town.look()
+    assert town.waiting() == []
+    known = {name: knows(town, name) for name in ("koha", "famille", "agenda")}
+    assert len({*known.values()}) == 1, known

@@ -17,6 +17,8 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
 from hub.citizens.households import keep_number
+from hub.citizens.identities import People
+from hub.citizens.pending import PendingPairs
 from hub.citizens.questions import allow_first_load, day_of, held_days, hold
 from hub.citizens.repository import Citizens
 from hub.clients.idempotency import use_nonce
@@ -27,6 +29,7 @@ from hub.operations.retention import Keeper
 from hub.requests.joining import join
 from hub.requests.repository import id_of_reference
 from hub.settings.model import Retention
+from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import (
     citizen_links,
     citizen_news,
@@ -39,6 +42,9 @@ from hub.storage.tables import (
     held_events,
     household_links,
     idempotent_answers,
+    loads,
+    pending_blocks,
+    pending_pairs,
     question_acts,
     question_answers,
     question_days,
@@ -543,3 +549,28 @@ def test_only_the_active_process_forgets(hub: Hub) -> None:
 
     assert asked.is_set()
     assert hub.count(events) == 0
+
+
+def test_a_pair_that_found_nobody_goes_at_its_time_and_the_numbers_of_its_load_later(hub: Hub) -> None:
+    pending = PendingPairs(People(PersonKeys(b"k" * 32), b"pepper", b"r" * 32), b"p" * 32)
+    identity = {"family_name": "Sorbier", "given_names": ["Pierre"], "birthdate": "1972-05-17"}
+    with hub.ledger.transaction() as tx:
+        for number, days in enumerate((10, 180)):
+            person = {"identity": identity, "references": [{"system": "koha", "id": f"K-{number}"}]}
+            pending.keep(tx, "saint-aubin", NAME, "9509159d2c9f", [(person, False)], tx.now + days * 86_400)
+        tx.sql.execute(insert(loads).values(
+            id="9509159d2c9f", tenant="saint-aubin", connection=NAME, assessment="AIPD-1", actor="odile", content="x",
+            reached=2, counts="{}", started_at=tx.now, ended_at=tx.now,
+        ))  # fmt: skip
+    blocks = hub.count(pending_blocks)
+    assert blocks > 0
+
+    hub.days = 11
+    hub.keeper.forget_expired()
+    assert (hub.count(pending_pairs), hub.count(pending_blocks), hub.count(loads)) == (1, blocks // 2, 1)
+    hub.days = 181
+    hub.keeper.forget_expired()
+    assert (hub.count(pending_pairs), hub.count(pending_blocks), hub.count(loads)) == (0, 0, 1)
+    hub.days = 731
+    hub.keeper.forget_expired()
+    assert hub.count(loads) == 0

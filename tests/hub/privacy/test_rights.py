@@ -19,6 +19,7 @@ from hub.acceptance.kept_calls import calls_of_tenant, keep_call, room_of
 from hub.acceptance.refused import keep_refused, refused_of_tenant
 from hub.citizens.households import keep_number, people_of
 from hub.citizens.lookup import find_citizen
+from hub.citizens.pending import PendingPairs
 from hub.clients.origin import Origin
 from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook
@@ -79,7 +80,7 @@ class House(World):
         self.store = DocumentStore(str(folder / "documents"), None, DocumentBook(self.ledger))
         self.rights = Rights(
             self.ledger, self.acceptance, self.people, self.journal, self.held, self.store, Retention(),
-            self.corrections,
+            self.corrections, PendingPairs(self.people, b"p" * 32),
         )  # fmt: skip
         member = self.directory.connections[CAF]
         types = ("request.received", "request.status-changed", "citizen.address-changed", "document.received")
@@ -267,7 +268,8 @@ def test_a_child_who_was_named_along_finds_the_events_and_not_the_parent(house: 
     told = house.rights.export(TOWN, house.known_as("abonnement-2077"), OPERATOR)
 
     assert [event["type"] for event in told["events"]] == [
-        "request.received", "citizen.address-changed", "request.status-changed", "citizen.address-changed",
+        "request.received", "citizen.address-changed", "citizen.address-changed", "request.status-changed",
+        "citizen.address-changed",
     ]  # fmt: skip
     text = orjson.dumps(told["events"]).decode()
     assert "Tancr" in text
@@ -357,7 +359,7 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
     erased = house.rights.erase(TOWN, maelle, OPERATOR)
 
     left = house.everything()
-    assert [word for word in HERS if word in left] == []
+    assert [word for word in HERS if word in left] == ["tilleuls"]  # where her child is known to live, too
     assert erased.recipients_told == 1
     assert erased.deleted["events"] == 3
     assert erased.deleted["documents"] == 1
@@ -374,6 +376,8 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
         (told,) = tx.sql.execute(select(evidence_corrections)).all()
         assert house.journal.find_line(tx, lines[0].id).personal == {"reason": OPERATOR.reason}  # type: ignore[union-attr]
     assert (told.change, told.cause, told.client_id) == ("erased", "person", "portail")
+    house.rights.erase(TOWN, house.known_as("abonnement-2077"), OPERATOR)
+    assert "tilleuls" not in house.everything()
 
 
 def test_what_a_rule_did_with_the_person_goes_with_them(house: House) -> None:
@@ -500,6 +504,47 @@ def test_nobody_is_named_by_the_number_of_a_household(house: House) -> None:
     with pytest.raises(InvalidMessage) as refused:
         house.rights.find_citizen_id(TOWN, reference=("caf", "1204"))
     assert refused.value.code == "household_reference"
+
+
+def test_a_record_that_waits_for_its_person_is_exported_to_them_and_erased_with_them(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    hers = {"identity": IDENTITY, "references": [{"system": "caf", "id": "C-77"}]}
+    alike = {
+        **hers,
+        "identity": {**IDENTITY, "birthdate": "1990-05-17"},
+        "references": [{"system": "caf", "id": "C-78"}],
+    }
+    with house.ledger.transaction() as tx:
+        house.rights.pending.keep(tx, TOWN, CAF, "9509159d2c9f", [(hers, False), (alike, False)], tx.now + 86_400)
+
+    told = house.rights.export(TOWN, maelle, OPERATOR)
+    assert [(one["id"], one["connection"]) for one in told["pending_pairs"]] == [("C-77", CAF)]
+    assert "C-77" in person_page(told, house.acceptance.registry, Retention())
+
+    assert house.rights.erase(TOWN, maelle, OPERATOR).deleted["pending_pairs"] == 1
+    with house.ledger.reading() as tx:
+        assert house.rights.pending.counts(tx) == {CAF: 1}
+
+
+def test_whoever_waits_is_found_by_the_identifier_and_each_look_is_in_the_journal(house: House) -> None:
+    system = house.directory.connections[CAF].system
+    hers = {"identity": IDENTITY, "references": [{"system": system, "id": "C-77"}]}
+    with house.ledger.transaction() as tx:
+        house.rights.pending.keep(tx, TOWN, CAF, "9509159d2c9f", [(hers, False)], tx.now + 86_400)
+
+    assert house.rights.read_pending(CAF, "C-77", OPERATOR)["identity"] == IDENTITY
+    with pytest.raises(InvalidMessage):
+        house.rights.read_pending(CAF, "C-78", OPERATOR)
+    house.rights.erase_pending(CAF, "C-77", OPERATOR)
+    with pytest.raises(InvalidMessage):
+        house.rights.erase_pending(CAF, "C-77", OPERATOR)
+
+    with house.ledger.reading() as tx:
+        acts = [row.act for row in tx.sql.execute(select(journal)) if row.act.startswith("pending-pair")]
+        assert house.rights.pending.counts(tx) == {}
+    assert acts == ["pending-pair.read", "pending-pair.erased"]
+    assert "corvisart" not in house.everything().casefold()
 
 
 def test_other_people_keep_what_is_theirs_when_one_is_erased(house: House) -> None:
