@@ -202,7 +202,7 @@ class Judge:
     def knows_what_comes(self, said: Spoken) -> bool:
         """Whether the origin says, of no day, what it said or was given as true from a day to come."""
         comes = self.waiting(said.name)
-        if comes is None or said.whole != comes.digest or self._overrule:
+        if comes is None or said.effective or said.whole != comes.digest or self._overrule:
             return False
         names = {short(self._origin.name), *map(_name_of, self._voices)}
         return any(self.coming[said.name].last(name) is not None for name in names)
@@ -275,9 +275,13 @@ class Judge:
         return any(self._lacks_known(m, said) for m in self._voices if self._event.type in m.consumes)
 
     def _is_of_another_day(self, consumed: Consumed, said: Spoken, last: Entry) -> bool:
-        """Whether the same value is to be true from another day, for a reader who is granted the day."""
+        """Whether the same value is to be true from another day, for a reader who is granted the day. Between two days
+        that are there already there is nothing to tell: it is true."""
         days = said.effective, last[EFFECTIVE]
         if None in days or days[0] == days[1]:
+            return False
+        today = datetime.fromtimestamp(self._now, self._reading.zone).date().isoformat()
+        if max(str(day) for day in days) <= today:
             return False
         tree = _trees(consumed.fields)
         return "effective_on" in tree

@@ -435,3 +435,19 @@ def test_whatever_is_said_in_whatever_order_nobody_is_told_too_early_or_twice_an
     assert town.waiting() == []
     known = {name: knows(town, name) for name in ("koha", "famille", "agenda")}
     assert len({*known.values()}) == 1, known
+
+
+def test_the_same_address_from_another_day_that_is_there_already_is_no_news(town: Neighbours) -> None:
+    town.say("Aude", "rue du Puits", on="2026-03-01")
+    town.take()
+    assert town.say("Aude", "rue du Puits", by="famille", on="2026-02-03").outcome == "echo"
+    assert town.got("agenda") == ["rue des Lilas", "rue du Puits"]
+
+
+def test_what_was_to_come_and_is_there_sooner_is_told_to_who_was_told_the_day(town: Neighbours) -> None:
+    town.say("Aude", "rue du Puits", on=DAY)
+    town.take()
+    town.say("Aude", "rue du Puits", on="2026-03-02")
+    assert town.got("agenda") == ["rue des Lilas", "rue du Puits", "rue du Puits"]
+    assert town.got("koha") == ["rue des Lilas", "rue du Puits"]
+    assert town.waiting() == []
