@@ -48,6 +48,7 @@ _EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not he
 _SAID_SINCE = "ce système a dit depuis une valeur plus récente : celle-ci ne lui est pas envoyée"
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
 _trees = lru_cache(maxsize=4096)(tree_of)
+_short = lru_cache(maxsize=4096)(short)
 
 
 def span_of(text: str, zone: tzinfo, now: float) -> tuple[float, float]:
@@ -76,9 +77,9 @@ class Spoken:
         value = event.data[name]
         self.name, self._digests, self._value, self._territory = name, digests, value["value"], territory
         self._said = {name: {"value": canonical(name, value["value"], territory=territory)}}
-        self._returned: dict[tuple[str, ...], str] = {}
+        self._returned: dict[int, str] = {}  # by the object, which the directory holds
         self.whole = digests.of_view(0, self._said)
-        self.views: dict[tuple[int, tuple[str, ...]], str] = {}
+        self.views: dict[int, str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
         self.effective = event.data.get("effective_on")
 
@@ -88,17 +89,16 @@ class Spoken:
 
     def view(self, consumed: Consumed) -> str:
         """The digest of what a reader sees. Who is granted nothing of the value is told that it changed: the whole."""
-        key = consumed.version, consumed.fields
-        found = self.views.get(key)
+        found = self.views.get(id(consumed))
         if found is None:
             part = project(self._said, _trees(consumed.fields))
             seen = "value" in part.get(self.name, ())
-            found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
+            found = self.views[id(consumed)] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
 
     def returned(self, consumed: Consumed) -> str:
         """The digest of the whole value that a reader would say which knows no more of it than it is granted."""
-        found = self._returned.get(consumed.fields)
+        found = self._returned.get(id(consumed))
         if found is None:
             given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
             part = given.get("value", self._value)
@@ -106,7 +106,7 @@ class Spoken:
                 part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
             said = {self.name: {"value": canonical(self.name, part, territory=self._territory)}}
             found = self.whole if part is self._value else self._digests.of_view(0, said)
-            self._returned[consumed.fields] = found
+            self._returned[id(consumed)] = found
         return found
 
 
@@ -240,6 +240,8 @@ class Judge:
 
     def _relevant(self, member: ConnectionRouting, names: Sequence[str]) -> Sequence[str]:
         """Those of these fields of which a reader sees something; where it sees nothing of any, those that are new."""
+        if len(names) == 1 and self.verdicts[names[0]] == "news":
+            return names
         consumed = member.consumes[self._event.type]
         seen = [name for name in names if self.spoken[name].sees(consumed)]
         return seen or [name for name in names if self.verdicts[name] == "news"]
@@ -460,7 +462,7 @@ def _observes(member: ConnectionRouting) -> bool:
 
 def _name_of(member: ConnectionRouting) -> str:
     """Under which a reader stands in a record."""
-    return OBSERVES + short(member.name) if _observes(member) else short(member.name)
+    return _short(member.name) if member.mode == "live" or not _observes(member) else OBSERVES + _short(member.name)
 
 
 def given_again(

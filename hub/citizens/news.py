@@ -40,7 +40,7 @@ DATED = "new_address"
 """The field whose value may be true from a day to come only."""
 _VIEW, _LINK = 12, 6  # bytes of a digest
 _CONTEXT = b"news:"
-_LONG, _ZLIB = 600, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
+_LONG, _ZLIB = 2000, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
 _PART = 500  # rows at once
 
 # Each is looked up by itself, by an index, as `bus.sql.around_found` says.
