@@ -873,6 +873,20 @@ class Transaction:
             self.woke = True
         return changed == 1
 
+    def withdraw(self, connection: str, seq: int, cause: str) -> bool:
+        """Give up a delivery that was surely not begun, for it says what its reader knows better, and let its followers
+        go on. False when it may have had an effect, waits for an operator or is over."""
+        sure = deliveries.c.state.in_((EXPECTED, RECEIVED, HELD, WAITING))
+        changed = self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.seq == seq, sure, deliveries.c.doubt == 0)
+            .values(state=SKIPPED, at=self.now, answer=cause)
+        ).rowcount
+        if changed:
+            self.release(connection, [seq])
+            self.woke = True
+        return changed == 1
+
     def on_their_way(
         self, connections: Sequence[str], keys: Collection[str], requests: Collection[str],
         shown: Collection[str] = (),
@@ -903,17 +917,19 @@ class Transaction:
                 )
                 self.release(connection, some)
 
-    def still_to_come(self, connection: str, most: int) -> int:
-        """How many of its deliveries are open and neither started nor parked; `most` stands for that or more."""
+    def still_to_come(self, connection: str, most: int, *, held: bool = True) -> int:
+        """How many of its deliveries are open and neither started nor parked, and perhaps not `held` behind others;
+        `most` stands for that or more."""
         mine = select(deliveries.c.seq).where(deliveries.c.connection == connection, _IS_OPEN)
-        few = mine.where(deliveries.c.state.not_in((STARTED, PARKED))).limit(most).subquery()
+        besides = (STARTED, PARKED) if held else (STARTED, PARKED, HELD)
+        few = mine.where(deliveries.c.state.not_in(besides)).limit(most).subquery()
         return int(self.sql.execute(select(func.count()).select_from(few)).scalar_one())
 
     def open_before(self, connection: str, at: float, most: int) -> list[int]:
         """Its oldest deliveries that are open, not parked, and were accepted before then."""
         row = deliveries.c
-        query = select(row.seq).join(events, events.c.seq == row.seq).where(row.connection == connection, _IS_OPEN)
-        query = query.where(row.state != PARKED, events.c.accepted_at < at).order_by(row.seq).limit(most)
+        query = select(row.seq).where(row.connection == connection, _IS_OPEN, row.seq < self.first_since(at))
+        query = query.where(row.state != PARKED).order_by(row.seq).limit(most)
         return [found.seq for found in self.sql.execute(query)]
 
     def first_since(self, at: float) -> int:

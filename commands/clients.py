@@ -109,7 +109,7 @@ def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
             known = [c for c in clients.list_clients(tx) if c.id == client_id]
         for client in known:
             journal_intent(hub, client.tenant, "client.disabled", client=client_id)
-        return clients.disable(hub.ledger, client_id)
+        return clients.disable(hub.ledger, client_id, hub.acceptance.news.take_back)
 
     if not with_hub(config, act):
         fail("no such client")

@@ -6,7 +6,6 @@ Everything heavy is imported inside the commands: help must answer at once.
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ import typer
 from commands.clients import client_app
 from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
+from commands.directory import declared_faults
 from commands.journal import journal_app
 from commands.keys import key_app
 from commands.link_import import link_import
@@ -103,21 +103,18 @@ def worker(
 @app.command(rich_help_panel=RUN)
 def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """List every fault of the settings, the connectors, the procedures and the grants at once."""
-    from commands.register import grant_faults
     from connectors.sdk.check import connector_faults
     from connectors.sdk.discovery import ROOT
     from hub.settings import procedures
-    from hub.settings.reading import connectors_dir, settings_faults
-    from hub.wiring import installed
+    from hub.settings.reading import connectors_dir
     from schemas.registry import Registry
 
     registry, slugs = Registry.load(), procedures.procedure_slugs()
     found = [*connector_faults(ROOT, registry, slugs), *procedures.procedure_faults()]
-    if more := connectors_dir(config):
-        found += connector_faults(more, registry, slugs)
     if config.exists() or config != HUB_TOML:
-        found += settings_faults(config, os.environ, installed(config))
-        found += grant_faults(config, os.environ)
+        found += declared_faults(config)
+    elif more := connectors_dir(config):
+        found += connector_faults(more, registry, slugs)
     stopping = sum(not fault.warning for fault in found)
     if as_json:
         print_json(

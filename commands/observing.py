@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.renumber import connection_app
+from commands.forgetting import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,

@@ -35,10 +35,16 @@ connection_app = typer.Typer(no_args_is_help=True, help="The connections of this
 
 
 @connection_app.command("list")
-def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+def connection_list(
+    processes: Annotated[
+        bool, typer.Option("--processes", help="The processes of the hub instead: by which version each works.")
+    ] = False,
+    config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
     """Each connection with its deliveries by state; of a package that pulls, when it last called, the last number that
-    it was given, and the alarm."""
+    it was given, and the alarm; and which version of the directory each process works by."""
     from hub.acceptance.pulling import standing_pulls
+    from hub.operations.processes import running
 
     def pulls_of(tx: Transaction) -> dict[str, dict[str, Any]]:
         return {
@@ -46,18 +52,31 @@ def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
             for one in standing_pulls(tx)
         }
 
-    def act(hub: Hub) -> Any:
+    def act(hub: Hub) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         with hub.ledger.reading() as tx:
             counts, paused, faults = tx.counts(), tx.paused(), tx.pause_faults()
-            pulled = pulls_of(tx)
+            found, pulled = running(tx), pulls_of(tx)
+        directory = hub.current.directory
+        items = directory.declared
         return [
-            {"connection": name, "connector": found.manifest.id, "paused": paused.get(name), "fault": faults.get(name)}
+            {
+                "connection": name, "connector": items[name].connector if name in items else "webhook",
+                "paused": paused.get(name), "fault": faults.get(name), "since_version": directory.shown_since(name),
+            }
             | pulled.get(name, {})
             | counts.get(name, {})
-            for name, found in sorted(hub.connections.items())
-        ]
+            for name in sorted(directory.connections)
+        ], found  # fmt: skip
 
-    show_rows(with_hub(config, act), as_json)
+    rows, found = with_hub(config, act)
+    seen = [{**one, "seen_at": utc_text(one["seen_at"])} for one in found]
+    if as_json:
+        show_rows(seen if processes else rows, as_json)
+        return
+    if not processes:
+        show_rows(rows, as_json)
+    if processes or seen:
+        show_rows([{**one, "lacks": [f"{k}: {v}" for k, v in one["lacks"].items()]} for one in seen], as_json)
 
 
 @connection_app.command("pause")

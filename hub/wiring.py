@@ -199,12 +199,13 @@ class Hub:
         self._roles: set[str] = set()
         self._hooks_read = self._secrets_read = 0
         self._built: Directory | None = None  # that of which `connections` are
-        self._told: tuple[int, str] = (0, "")
+        self._told = ""
         self._files_asked = False
         self._stop = threading.Event()
         self._reloading = threading.Lock()
         self._renewing = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._take_up(self.current.directory)
 
     def prepare(self, *, takes_files: bool = True) -> None:
         """Make keys anew where an older version made them; take the directory up. The first process of a ledger makes
@@ -243,6 +244,7 @@ class Hub:
             with self.ledger.reading() as tx:
                 directory = self.current.at(tx)
             self._take_up(directory)
+            self._tell_differences(directory)
 
     def load_files(
         self, *, by: str, remove: Collection[str] = (), dry_run: bool = False, when: When = lambda tx: True
@@ -319,7 +321,9 @@ class Hub:
             self.connections.pop(name)  # not closed: a call may be under way
         self.lacks, self.settings, self._built = lacks, settings, directory
         self.sources.take_up(self._sources(directory), directory.tenants)
-        self._tell_differences(directory)
+        with self.ledger.reading() as tx:
+            made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
+        self.files_differ = made_of != digest_of(self.declared)
         self.observation.begin_anew()
         if self._working:
             self._run_connections(directory)
@@ -337,14 +341,14 @@ class Hub:
             return self.settings
 
     def _tell_differences(self, directory: Directory) -> None:
-        standing = {(CONNECTION, name): to_plain(item) for name, item in directory.declared.items()}
-        mine = {key: body for key, body in self.declared.items() if key[0] == CONNECTION}
-        with self.ledger.reading() as tx:
-            made_of = digest_standing(tx)
-        self.files_differ = made_of != digest_of(self.declared)
-        told = (directory.version, digest_of(self.declared))
-        if self.files_differ and self._told != told:
-            self._told = told
+        """Once, what is here otherwise than the directory says."""
+        told = f"{self.files_differ} {digest_of(self.declared)} {self.lacks}"
+        if told == self._told:
+            return
+        self._told = told
+        if self.files_differ:
+            standing = {(CONNECTION, name): to_plain(item) for name, item in directory.declared.items()}
+            mine = {key: body for key, body in self.declared.items() if key[0] == CONNECTION}
             names = sorted(name for _, name in differences(standing, mine))
             _log.warning("files differ from the directory: unefois connection reload", connections=names)
         for name, reason in self.lacks.items():
@@ -638,8 +642,8 @@ class Hub:
                 if directory is not self._built:
                     self.reload()
         except DirectoryBehind as error:
-            if self._told != (-1, error.reason):
-                self._told = (-1, error.reason)
+            if self._told != error.reason:
+                self._told = error.reason
                 _log.error("directory behind", cause=error.reason)
 
     def _load_asked(self) -> None:

@@ -61,6 +61,8 @@ _PHRASES = (
     (re.compile(r"\bZONE (?:ARTISANALE|D ?ACTIVITES?)\b"), "ZA"), (re.compile(r"\bZONE INDUSTRIELLE\b"), "ZI"),
     (re.compile(r"^(?:N|NO|NUM|NUMERO) (?=\d)"), ""), (re.compile(r"^(\d+) A (?=\d+ )"), r"\1 "),
 )  # fmt: skip
+# The first words of these, without which none is there.
+_PHRASED = re.compile(r"\b(?:RD|GR|LIEU|[CBZHA]|ZONE|N|NO|NUM|NUMERO) ")
 _MONTHS = "JANVIER|FEVRIER|MARS|AVRIL|MAI|JUIN|JUILLET|AOUT|SEPTEMBRE|OCTOBRE|NOVEMBRE|DECEMBRE"
 _DAYS = {
     "PREMIER": "1", "1 ER": "1", "DEUX": "2", "TROIS": "3", "QUATRE": "4", "CINQ": "5", "SIX": "6", "SEPT": "7",
@@ -120,7 +122,7 @@ def canonical_address(address: Mapping[str, Any]) -> dict[str, str]:
 
 def fold_country(address: Mapping[str, Any]) -> str:
     """The code of the country of a record `address`: that of France for its territories, and where none is told."""
-    country = joined_name(str(address.get("country") or "FR"))
+    country = joined_name(str(address.get("country") or "")) or "FR"
     country = _COUNTRIES.get(country, country)
     return "MC" if country == "FR" and _postal_code(address, country).startswith("980") else country
 
@@ -129,8 +131,8 @@ def fold_address(address: Mapping[str, Any]) -> list[str]:
     """A record `address` as three texts: what says the place in its town, the postal code, the town. Without the keys
     that say the place more precisely, which packages drop, and without the country (`fold_country`)."""
     said = [str(address.get(name) or "") for name in _PLACED]
-    code = _postal_code(address, joined_name(str(address.get("country") or "FR")))
-    city = str(address.get("city", ""))
+    code = _postal_code(address, joined_name(str(address.get("country") or "")) or "FR")
+    city = str(address.get("city") or "")
     # Without a postal code the district says which of several it is: `Dublin 4`.
     town = fold_town(city) if code else fold_street(city)
     if len({*said}) == 1:  # what is folded stays as it is
@@ -181,8 +183,9 @@ def fold_street(text: str) -> str:
 
 def _fold_once(text: str) -> str:
     folded = fold_text(_DIGITS_APART.sub(" ", text))
-    for written, meant in _PHRASES:
-        folded = written.sub(meant, folded)
+    if _PHRASED.search(folded):
+        for written, meant in _PHRASES:
+            folded = written.sub(meant, folded)
     words = _DAY.sub(lambda found: f"{_DAYS[found[1]]} ", folded).split()
     meant_words = " ".join(_meant(words, place) for place in range(len(words))).split()
     return " ".join(_unelided(meant_words))

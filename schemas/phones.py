@@ -40,6 +40,11 @@ _E164 = phonenumbers.PhoneNumberFormat.E164
 _ONE_PLAN = frozenset({33, 262, 508, 590, 594, 596})  # ten digits from any of them: arrêté ARCEP, plan national
 
 
+def region_of(territory: str) -> str:
+    """Where a town lies for who dials: `FR`, or a territory with numbers of its own, by its code of ISO 3166-1."""
+    return _REGIONS.get(territory[:3], _FRANCE)
+
+
 @lru_cache(maxsize=16_384)
 def canonical_phone(text: str, territory: str | None = None) -> str:
     """A telephone number in the form in which equal numbers are equal: that of E.164, an extension after `x`, `+33` for
@@ -53,7 +58,7 @@ def canonical_phone(text: str, territory: str | None = None) -> str:
     number, extension = said.groups()
     if number.startswith("00") and len(number) > 7:
         number = f"+{number[2:]}"
-    number = _dialled(number, _REGIONS.get((territory or "")[:3], _FRANCE)) or number
+    number = _dialled(number, region_of(territory or "")) or number
     return f"{number}x{extension}" if extension else number
 
 

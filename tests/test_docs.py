@@ -26,7 +26,6 @@ from bus.tables import FINAL, OPEN, metadata
 from commands.main import app
 from gateway.problems import codes
 from gateway.tokens import TOKEN_SECONDS
-from hub.citizens.repository import ECHO_DAYS
 from hub.clients.idempotency import KEPT_SECONDS
 from hub.clients.origin import Origin
 from hub.clients.repository import SCOPES
@@ -253,7 +252,6 @@ def test_how_long_things_are_kept_is_what_the_code_does(page: str) -> None:
     assert set(told) == {f"retention.{one.name}" for one in fields(Retention)}
     assert [one.name for one in fields(Retention) if f"{one.default} " not in told[f"retention.{one.name}"]] == []
     assert f"| {DOOR_DAYS} " in whole
-    assert f"| {ECHO_DAYS} " in whole
     assert f"| {KEPT_SECONDS // 3600} h" in whole
     assert f"| {TOKEN_SECONDS // 60} minutes" in whole
 

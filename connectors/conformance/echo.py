@@ -27,8 +27,16 @@ ADDRESSES: Sequence[Mapping[str, Any]] = (
 no street, capitals, and one that only the country tells from the next. All of them fit version 1 of an address."""
 
 
+SAID: Mapping[str, Sequence[Any]] = {
+    "new_address": ADDRESSES,
+    "email": ("n.q@courriel.example", "N.Q+carte@Elan.example", "solène@élan.example"),
+    "phone": ("06 00 00 00 12", "+33 6 00 00 00 13", "0590 00 00 14", "+32 470 00 00 15"),
+}
+"""By the field of an event."""
+
+
 def echo(exam: Examination) -> None:
-    """An address that is taken is told back as the same address, at another hour; or it is refused."""
+    """A value that is taken is told back as the same value, at another hour; or it is refused."""
     with exam.opened() as opened:
         given = [one for one in opened.case.deliveries if one.event.type in echoed(exam.manifest)]
         if opened.case.retell is None:
@@ -40,18 +48,18 @@ def echo(exam: Examination) -> None:
 
 
 def _said_otherwise(delivery: Delivery) -> Iterator[Delivery]:
+    """The delivery with each of the invented values in place of its own."""
     data = delivery.event.data
-    if "new_address" not in data:
-        yield delivery
-        return
-    for number, address in enumerate(ADDRESSES):
-        value = {**data["new_address"], "value": address}
-        event = replace(delivery.event, data={**data, "new_address": value}, id=f"{delivery.event.id}-echo-{number}")
-        yield replace(delivery, event=event, key=f"{delivery.key}-echo-{number}")
+    for field in [name for name in SAID if name in data]:
+        for number, said in enumerate(SAID[field]):
+            value = {**data[field], "value": said}
+            mark = f"echo-{field}-{number}"
+            event = replace(delivery.event, data={**data, field: value}, id=f"{delivery.event.id}-{mark}")
+            yield replace(delivery, event=event, key=f"{delivery.key}-{mark}")
 
 
 def _given_and_told_back(exam: Examination, opened: Opened, delivery: Delivery, number: int) -> None:
-    where = f"{delivery.event.type}, address {number + 1} of the echo"
+    where = f"{delivery.event.type}, value {number + 1} of the echo"
     opened.bench.clock.move(300)
     before = exam.committed(opened, f"{where}: poll")
     try:

@@ -166,8 +166,9 @@ class HubEEConnector(Connector):
         forms = mapping.read_forms(content for item, content, _ in fetched if mapping.is_xml(item))
         # read before anything is stored: what is refused leaves nothing behind
         request = mapping.request(
-            case, forms, system=self.context.system, procedures=self.settings.get("procedure_map", {})
-        )
+            case, forms, system=self.context.system, procedures=self.settings.get("procedure_map", {}),
+            territory=self.context.tenant_insee,
+        )  # fmt: skip
         stored = [(self._store(item, content), verified) for item, content, verified in fetched]
         refused = [mapping.document_kind(item.kind) or "?" for item in case.attachments if item.status != "RECEIVED"]
         request = mapping.with_documents(request, stored, refused)

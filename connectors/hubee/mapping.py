@@ -48,10 +48,13 @@ def read_forms(contents: Iterable[bytes]) -> list[Element]:
     return [parse_xml(content) for content in contents]
 
 
-def request(case: Case, forms: Sequence[Element], *, system: str, procedures: Mapping[str, str]) -> dict[str, Any]:
-    """The record `request`, before its documents. `procedures` completes `procedures.csv`. Raises InvalidMessage when
-    nobody asks, when a civil-record request has no form, or for what the catalogue does not hold."""
-    unread = Unread()
+def request(
+    case: Case, forms: Sequence[Element], *, system: str, procedures: Mapping[str, str], territory: str = ""
+) -> dict[str, Any]:
+    """The record `request`, before its documents. `procedures` completes `procedures.csv`; `territory`: as `Unread` has
+    it. Raises InvalidMessage when nobody asks, when a civil-record request has no form, or for what the catalogue does
+    not hold."""
+    unread = Unread(territory)
     kind, requester, beneficiaries, form = _read_case(case, [LooseElement(form) for form in forms], unread)
     references = [{"system": system, "id": case.id}]
     if case.external_id:
@@ -240,7 +243,7 @@ def _contacts(element: LooseElement, unread: Unread) -> dict[str, str | None]:
         channel = joined_name(contact.text("CanalCode") or "")
         channels.get(channel, []).append(("MethodeContact", contact.text("URI") or ""))
     email = unread.read_first(channels["EMAIL"], values.email)
-    return {"email": email, "phone": unread.read_first(channels["TEL"], values.phone)}
+    return {"email": email, "phone": unread.read_first(channels["TEL"], unread.phone)}
 
 
 def _said_at(element: LooseElement, *names: str) -> list[tuple[str, str]]:

@@ -147,6 +147,7 @@ class Publik(HttpConnector):
         form = mapping.read_form(
             slug, self._slugs[slug], formdata,
             system=self.context.system, source=self.context.connection, zone=self._zone,
+            territory=self.context.tenant_insee,
         )  # fmt: skip
         stored = [self.context.documents.store(**file) for file in form.files]
         request = present({**form.request, "documents": [document.to_data() for document in stored]})

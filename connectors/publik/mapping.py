@@ -28,7 +28,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,119}")
 _READERS: Mapping[str, Callable[[str], Reading[Any]]] = {
     "family_name": values.text_of(100), "preferred_name": values.text_of(100), "given_names": values.given_names,
     "gender": values.gender, "birthdate": values.partial_date, "birthplace": values.insee_code,
-    "birthcountry": values.birth_country, "email": values.email, "phone": values.phone, "name": values.text_of(200),
+    "birthcountry": values.birth_country, "email": values.email, "name": values.text_of(200),
     "siret": values.siret, "rna": values.rna, "effective_on": values.calendar_date,
     "house_number": values.text_of(20), "street": values.text_of(200), "complement": values.text_of(200),
     "postal_code": values.postal_code, "city": values.text_of(100), "insee_code": values.insee_code,
@@ -85,16 +85,18 @@ def lacks_content(formdata: Mapping[str, Any]) -> bool:
 
 
 def read_form(
-    slug: str, setting: Mapping[str, Any], formdata: Mapping[str, Any], *, system: str, source: str, zone: tzinfo
-) -> Form:
-    """Map one formdata. An optional answer that nobody can read stands in the way of nothing. Raises InvalidMessage,
-    with a pointer into the formdata, for what a request cannot do without; never quotes a value."""
+    slug: str, setting: Mapping[str, Any], formdata: Mapping[str, Any], *, system: str, source: str, zone: tzinfo,
+    territory: str = "",
+) -> Form:  # fmt: skip
+    """Map one formdata; `territory`: as `Unread` has it. An optional answer that nobody can read stands in the way of
+    nothing. Raises InvalidMessage, with a pointer into the formdata, for what a request cannot do without; never quotes
+    a value."""
     answers = formdata.get("fields")
     if not isinstance(answers, Mapping):
         raise InvalidMessage("la demande n'a pas de champs", pointer="/fields", code="not_a_formdata")
     reference = reference_of(slug, formdata.get("id"))
     received_at = to_rfc3339(instant(formdata.get("receipt_time"), zone, "/receipt_time"), "seconds")
-    unread = Unread()
+    unread = Unread(territory)
     tree = _assemble(setting["fields"], answers, "/fields", unread)
     _set_aside_addresses(tree, setting["fields"], answers, unread)
     account = _account(formdata, system)
@@ -247,7 +249,8 @@ def _read_answer(steps: Sequence[str], raw: Any, pointer: str, unread: Unread) -
         return unread.read_mark(pointer.removeprefix("/fields/"), raw)
     if isinstance(raw, Mapping | list):
         raise InvalidMessage("une réponse simple était attendue", pointer=pointer, code="not_a_text")
-    return unread.read(pointer.removeprefix("/fields/"), str(raw), _READERS[steps[-1]])
+    reader = unread.phone if steps[-1] == "phone" else _READERS[steps[-1]]
+    return unread.read(pointer.removeprefix("/fields/"), str(raw), reader)
 
 
 def _set_aside_addresses(

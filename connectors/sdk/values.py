@@ -56,8 +56,10 @@ class Reading(Generic[_T]):
 
 @dataclass(slots=True)
 class Unread:
-    """The answers of one form that could not be read, or not wholly: at most fifty, by their names in the form."""
+    """The answers of one form that could not be read, or not wholly: at most fifty, by their names in the form.
+    `territory`: the INSEE code of the town whose form it is, by which a national telephone number is read."""
 
+    territory: str = ""
     answers: dict[str, str] = field(default_factory=dict)
 
     def read(self, name: str, text: str, reader: Callable[[str], Reading[_T]]) -> _T | None:
@@ -75,6 +77,10 @@ class Unread:
         said = [one for one in written if one[1].strip()]
         best = next((one for one in said if reader(one[1]).value is not None), said[0] if said else ("", ""))
         return self.read(*best, reader)
+
+    def phone(self, text: str) -> Reading[str]:
+        """A reader of telephone numbers as the people of this town write them."""
+        return phone(text, phones.region_of(self.territory))
 
     def read_mark(self, name: str, answer: object) -> bool | None:
         """A mark of confidentiality protects: an answer that is neither yes nor no marks the person, and is kept for

@@ -28,12 +28,11 @@ class Message:
     """The bytes to send; None for a type that the subscriber did not ask for."""
 
     body: bytes | None
+    media: str = "application/json"
 
 
 class Webhook(Connector):
     """One subscriber's endpoint."""
-
-    media = "application/json"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -64,9 +63,7 @@ class Webhook(Connector):
         event = delivery.event
         if event.type not in self.settings["types"]:
             return Message(None)
-        told = self._identifiers(delivery)
-        if not self.settings.get("thin", True):
-            told = {**event.data, **told}
+        told = {**({} if self.settings.get("thin", True) else event.data), **self._identifiers(delivery)}
         body = {"type": event.type, "timestamp": event.time or to_rfc3339(self.context.now()), "data": told}
         return Message(json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode())
 
@@ -94,7 +91,7 @@ class Webhook(Connector):
             return Done("L'abonné n'a pas demandé ce type d'événement.")
         signed = sign(self._keys, id=message_id(delivery.key), at=self.context.now(), body=prepared.body)
         answer = self._http.request(
-            "POST", self._path, content=prepared.body, headers={"content-type": self.media, **signed},
+            "POST", self._path, content=prepared.body, headers={"content-type": prepared.media, **signed},
             expect=_ANY, safe=True,
         )  # fmt: skip
         if not 200 <= answer.status < 300:
@@ -102,25 +99,19 @@ class Webhook(Connector):
         return self.took(answer)
 
     def took(self, answer: HttpAnswer) -> Done:
-        """What an answer 2xx says."""
         return Done("L'abonné a accusé réception.")
 
     def failure(self, answer: HttpAnswer) -> HubError:
-        """What any other says."""
-        return _failure(answer)
+        if answer.status == 410:
+            return AccessDenied("l'abonné demande l'arrêt (410)", fault="denied.gone")
+        wish = retry_after(answer.headers)
+        if answer.status in _OVERLOADED and wish is None:
+            wish = _PAUSE
+        what = "renvoie ailleurs, ce qui n'est pas suivi" if 300 <= answer.status < 400 else "a répondu par un échec"
+        return TryLater(f"l'abonné {what} ({answer.status})", after=wish, fault=_cause(answer.status))
 
     def close(self) -> None:
         self._http.close()
-
-
-def _failure(answer: HttpAnswer) -> HubError:
-    if answer.status == 410:
-        return AccessDenied("l'abonné demande l'arrêt (410)", fault="denied.gone")
-    wish = retry_after(answer.headers)
-    if answer.status in _OVERLOADED and wish is None:
-        wish = _PAUSE
-    what = "renvoie ailleurs, ce qui n'est pas suivi" if 300 <= answer.status < 400 else "a répondu par un échec"
-    return TryLater(f"l'abonné {what} ({answer.status})", after=wish, fault=_cause(answer.status))
 
 
 def _cause(status: int) -> str:

@@ -22,14 +22,12 @@ _LONGEST = 500  # characters of a reason that goes on to a timeline
 class PackageWebhook(Webhook):
     """Its settings are those of `[webhook]` in `schemas/folder_settings.toml`. Sends the types of its manifest."""
 
-    media = _EVENT
-
     def __init__(self, context: Context) -> None:
         super().__init__(replace(context, settings={**context.settings, "types": (), "thin": False}))
 
     def prepare(self, delivery: Delivery) -> Message:
         """The event alone, as a package that fetches it or reads its queue has it."""
-        return Message(delivery.event.encode())
+        return Message(delivery.event.encode(), _EVENT)
 
     def took(self, answer: HttpAnswer) -> Done:
         """`{"reference": "…"}` is the identifier that the package gave to what the event is about."""

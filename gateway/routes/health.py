@@ -19,7 +19,7 @@ from hub.services import Services
 router = APIRouter(tags=["operation"])
 
 # Without these nothing can be accepted. All else may be in trouble: what is accepted waits in the database.
-_NEEDED = ("database",)
+_NEEDED = ("database", "directory")
 
 
 def readiness_of(services: Services) -> Readiness:
@@ -27,7 +27,10 @@ def readiness_of(services: Services) -> Readiness:
         connections = services.acceptance.directory.connections
         return [name for name, routing in connections.items() if routing.worked]
 
-    return Readiness(services.ledger, services.bus, workers=workers, inlet=lambda: services.status().get("inlet", ""))
+    return Readiness(
+        services.ledger, services.bus, workers=workers, inlet=lambda: services.status().get("inlet", ""),
+        behind=lambda: services.acceptance.current.behind,
+    )  # fmt: skip
 
 
 @router.get("/healthz", summary="Is the process alive?", response_model=None)
@@ -44,7 +47,7 @@ async def ready(request: Request) -> Response:
     readiness: Readiness = request.app.state.readiness
     found = await run_in_threadpool(readiness.parts)
     parts = {name: part.to_dict(name) for name, part in found.items()}
-    missing = [name for name in _NEEDED if found[name].code]
+    missing = [name for name in _NEEDED if name in found and found[name].code]
     if missing:
         raise Problem("not_ready", "missing: " + ", ".join(missing), more={"missing": missing, "parts": parts})
     status = "limited" if any(part.code for part in found.values()) else "ready"

@@ -108,6 +108,8 @@ def _received(services: Services, receiver: Connector, name: str, inbound: Inbou
 
 
 def _take(services: Services, name: str, polled: Polled) -> None:
+    if name not in services.acceptance.directory.connections:  # it was removed this moment
+        raise Problem("not_found")
     origin = services.deliveries.origin(name)
     if services.observation.observes(name):  # nothing is acknowledged: that would be a call to the package
         services.observation.keep(name, origin, polled)
@@ -166,12 +168,12 @@ def _connection(services: Services, where: str) -> tuple[str, str]:
     """`tenant.connection` and what follows. Names are unique in one hub, so the tenant may be left out."""
     first, _, rest = where.partition("/")
     second, _, deeper = rest.partition("/")
-    connections = services.settings.connections
-    named = connections.get(second)
-    if named is not None and named.tenant == first:
+    connections = services.acceptance.directory.declared
+    if f"{first}.{second}" in connections:
         return f"{first}.{second}", f"/{deeper}" if deeper else ""
-    if first in connections:
-        return f"{connections[first].tenant}.{first}", f"/{rest}" if rest else ""
+    for name in connections:
+        if name.partition(".")[2] == first:
+            return name, f"/{rest}" if rest else ""
     raise Problem("not_found")
 
 

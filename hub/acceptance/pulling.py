@@ -247,7 +247,12 @@ class Pulls:
         """Record what the package says, each by itself; a verdict for each, in order. The errors: `not_found` for a
         number that it was never given, `answered_otherwise` for one that it answered in other words, and
         `delivery_withdrawn` for one that it may have no longer, or not now."""
-        return _again_where_raced(lambda: self._answer(member, answers))
+        try:
+            return _again_where_raced(lambda: self._answer(member, answers))
+        except InvalidMessage as error:  # what one of them brings cannot be written: each by itself
+            if len(answers) == 1:
+                return [error]
+            return [verdict for one in answers for verdict in self.answer(member, [one])]
 
     def _answer(self, member: ConnectionRouting, answers: Sequence[Answer]) -> list[Verdict | InvalidMessage]:
         with self._ledger.transaction() as tx:
@@ -291,7 +296,7 @@ class Pulls:
 
     def _settle(self, tx: Transaction, member: ConnectionRouting, ended: Sequence[Ended]) -> None:
         if ended:
-            tx.finish(member.name, [item.finished for item in ended])
+            tx.finish(member.name, [item.finished for item in ended], followers=1)  # one of each key is shown
             self._desk.settle(tx, member.name, ended)
             tx.woke = True
 
@@ -325,9 +330,10 @@ class Pulls:
         """Whether there is more to do at once."""
         with self._ledger.transaction() as tx:
             self._alone(tx, member)
-            shown = [one.row.seq for one in self._open(tx, member, MOST)]
+            shown = self._open(tx, member, MOST)
             self._close_withdrawn(tx, member)
-            tx.put_back(member.name, shown)  # what another client was shown, or a worker began
+            tx.release_orphans(member.name, [one.claimed.order_key for one in shown])
+            tx.put_back(member.name, [one.row.seq for one in shown])  # what another client was shown, or a worker began
             ended: list[Finished] = []
             if member.mode == "observe" and member.name not in tx.paused():
                 ended = self._fill(tx, member, MOST)

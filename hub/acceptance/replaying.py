@@ -108,7 +108,7 @@ class Replays:
             job = tx.sql.execute(
                 select(delivery_replays).where(_ROW.connection == connection, _ROW.ended_at.is_(None))
             ).first()
-            if job is None or tx.still_to_come(connection, OPEN_AT_MOST) == OPEN_AT_MOST:
+            if job is None or tx.still_to_come(connection, OPEN_AT_MOST, held=False) == OPEN_AT_MOST:
                 return 0
             rows, position = tx.after(connection, job.position, window=WINDOW, most=AT_ONCE)
             running = next((row.seq for row in rows if row.state == STARTED), None)

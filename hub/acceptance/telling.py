@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from hub.acceptance.mentions import values_of
 from hub.acceptance.rules import Reading
 from hub.citizens.news import (
     DATED,
@@ -44,6 +45,7 @@ Verdict = Literal["news", "same", "poorer", "old", "comes"]
 """`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known;
 `comes`: its origin knows that it is true from a day to come, and says no more."""
 _EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not here
+_SAID_SINCE = "ce système a dit depuis une valeur plus récente : celle-ci ne lui est pas envoyée"
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
 _trees = lru_cache(maxsize=4096)(tree_of)
 
@@ -215,9 +217,8 @@ class Judge:
         noted yet."""
         made = Telling([name for name, one in self.verdicts.items() if one == "news" and name not in held])
         members = [self._directory.connections[name] for name in to]
-        if made.news:
-            members += self._overtaken(made.news, to)
         candidates = [*made.news, *(name for name, one in self.verdicts.items() if one == "same")]
+        members += self._overtaken(made, candidates)
         lacking = {m.name: lack for m in members if (lack := self._lacking(m, candidates))}
         poorer = [name for name, one in self.verdicts.items() if one == "poorer"]
         made.later |= {name for name in poorer if any(self._lacks_known(m, self.spoken[name]) for m in members)}
@@ -280,18 +281,40 @@ class Judge:
         tree = _trees(consumed.fields)
         return "effective_on" in tree
 
-    def _overtaken(self, news: Sequence[str], to: Collection[str]) -> list[ConnectionRouting]:
-        """The origin itself, while something older is on its way to it: what it says now would be overwritten."""
+    def _is_other(self, name: str, entry: Entry) -> bool:
+        """Whether a reader was given another value than the event says."""
+        now = self.known[name].now
+        return bool(entry[HOW] == GIVEN) and not (self.verdicts[name] == "same" and now and entry[VIEW] in now.views)
+
+    def _overtaken(self, made: Telling, candidates: Sequence[str]) -> list[ConnectionRouting]:
+        """What is on its way to the origin is older than what it says: it is given up, where it is sure to have had no
+        effect; else the origin is told what it says, behind it."""
         found = []
         for member in self._voices:
-            if member.name in to or self._event.type not in member.consumes or _observes(member):
+            if self._event.type not in member.consumes or _observes(member):
                 continue
-            for name in news:
-                last = self.known[name].last(_name_of(member))
-                if last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None:
-                    found.append(member)
-                    break
+            given = {
+                entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
+                if self._is_other(name, entry) and self._news.ended(member.name, entry[SEQ]) is None
+            }  # fmt: skip
+            left = [seq for seq in given if not self._withdraw(member, seq, made, candidates)]
+            if left:
+                found.append(member)
         return found
+
+    def _withdraw(self, member: ConnectionRouting, seq: int | None, made: Telling, candidates: Sequence[str]) -> bool:
+        """What else the event said is said again. A change that a request declared stays: its portal waits for its
+        end."""
+        tx = self._reading.tx
+        stored = tx.load([seq]).get(seq) if seq else None
+        if stored is None or stored.request_id is not None or not tx.withdraw(member.name, stored.seq, _SAID_SINCE):
+            return False
+        values = values_of(stored.event)
+        for name in values:
+            known = self.known.get(name) or self._news.of(self._citizen.id, name)
+            known.take_back(_name_of(member), stored.seq)
+        made.later |= values.keys() - set(candidates)
+        return True
 
     def _last(self, member: ConnectionRouting, known: Known) -> Entry | None:
         name = _name_of(member)

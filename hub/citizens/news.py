@@ -258,6 +258,19 @@ class Known:
         del entries[:-KEPT]
         self.own.changed = True
 
+    def drop(self, names: Iterable[str], which: Callable[[Entry], bool]) -> int:
+        """Forget such entries of these readers in this person's own record; how many."""
+        number = 0
+        for who in names:
+            entries = self.own.of.get(who, [])
+            left = [entry for entry in entries if not which(entry)]
+            if len(left) < len(entries):
+                number += len(entries) - len(left)
+                self.own.of[who], self.own.changed = left, True
+                if not left:
+                    del self.own.of[who]
+        return number
+
     def redate(self, entry: Entry, low: float, high: float) -> None:
         """The same was said with a newer date."""
         entry[LOW], entry[HIGH] = low, high
@@ -357,8 +370,8 @@ class KnownNews:
             return None
         if (connection, seq) not in self._rows:
             names = short(connection), OBSERVES + short(connection)
-            last = (known.last(name) for known in self._known.values() for name in names)
-            wanted = {(connection, one[SEQ]) for one in last if one is not None and one[SEQ]} | {(connection, seq)}
+            given = (entry for known in self._known.values() for name in names for entry in known.entries(name))
+            wanted = {(connection, one[SEQ]) for one in given if one[HOW] == GIVEN and one[SEQ]} | {(connection, seq)}
             self._rows |= dict.fromkeys(wanted, ("delivered", 0.0))
             for row in _STATES.send(self._tx.sql, pairs=sorted(wanted)):
                 self._rows[(row.connection, row.seq)] = (row.state, row.at)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,13 +105,17 @@ def add(
     return secret
 
 
-def disable(ledger: Ledger, client_id: str) -> bool:
-    """Take all its rights from a client, and its webhooks. False when there is none of that name."""
+def disable(
+    ledger: Ledger, client_id: str,
+    given_up: Callable[[Transaction, Sequence[tuple[str, int]]], None] = lambda tx, pairs: None,
+) -> bool:  # fmt: skip
+    """Take all its rights from a client, and its webhooks. False when there is none of that name. `given_up` is told,
+    in the same commit, of the deliveries (connection, number) that its webhooks will not get."""
     with ledger.transaction() as tx:
         values = {"disabled": 1, "tokens_from": tx.now}
         found = tx.sql.execute(update(clients).where(clients.c.id == client_id).values(values)).rowcount == 1
         if found:
-            webhooks.abandon_webhooks(tx, client_id)
+            given_up(tx, webhooks.abandon_webhooks(tx, client_id))
         return found
 
 

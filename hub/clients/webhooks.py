@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import delete, func, insert, select, update
 
 from bus.ledger import Ledger, Transaction
-from bus.tables import counters
+from bus.tables import OPEN, counters, deliveries
 from hub.settings.model import HubSettings
 from hub.storage.cipher import BodyCipher
 from hub.storage.directory_items import WEBHOOK, Key, differences, read_items, write_version
@@ -105,11 +105,17 @@ def remove(ledger: Ledger, hook: Webhook) -> None:
         tx.abandon(hook.connection, "webhook supprimé par son client")
 
 
-def abandon_webhooks(tx: Transaction, client: str) -> None:
-    """The webhooks of a client that was disabled hear nothing more, not even what was on its way."""
+def abandon_webhooks(tx: Transaction, client: str) -> list[tuple[str, int]]:
+    """The webhooks of a client that was disabled hear nothing more, not even what was on its way: those deliveries,
+    each as connection and number."""
     enter_in_directory(tx, by=f"client:{client}")
-    for row in tx.sql.execute(select(webhooks).where(webhooks.c.client_id == client)):
-        tx.abandon(f"{row.tenant}.webhook-{row.id}", "client désactivé")
+    given_up = []
+    for row in tx.sql.execute(select(webhooks).where(webhooks.c.client_id == client)).all():
+        connection = f"{row.tenant}.webhook-{row.id}"
+        waiting = select(deliveries.c.seq).where(deliveries.c.connection == connection, deliveries.c.state.in_(OPEN))
+        given_up += [(connection, seq) for seq in tx.sql.execute(waiting).scalars()]
+        tx.abandon(connection, "client désactivé")
+    return given_up
 
 
 def items_of(tx: Transaction) -> dict[Key, Any]:

@@ -250,6 +250,7 @@ class Exchanges:
         RefusedByPerson, or UnknownExchange when there is none, or no more, or the person has been marked confidential
         since; NotAllowed where it would be refused today."""
         with self.ledger.transaction() as tx:
+            self.acceptance.current.at(tx)
             try:
                 preview = self.previews.collect(tx, client.id, exchange_id)
             except StillOpen:
@@ -309,9 +310,12 @@ class Exchanges:
         if exchange.procedure not in self.directory.catalogue:
             raise InvalidMessage("this is not in the catalogue", pointer="/procedure", code="unknown_procedure")
         # The rate has its own transaction: inside of another, many questions would wait for each other in a circle.
+        by = self.directory
         self._apply_grant(exchange, self.ledger.now())
         with self._readers, self.ledger.reading() as tx:
+            tx.ask_directory()  # its answer comes with the next
             self._identify_citizen(tx, exchange)
+            by = self._granted_by(tx, exchange, by)
             held = self._find_stored(tx, exchange)
             if exchange.confidential:
                 held, exchange.source, exchange.stored = None, None, False
@@ -332,6 +336,8 @@ class Exchanges:
         with self.ledger.transaction() as tx:
             if question is not None:
                 self._check_again(tx, exchange, began)
+                self._granted_by(tx, exchange, by)
+                evidence = _minimised(evidence, exchange.fields)
             answer = self._signed(exchange, evidence, obtained_at)
             self._store_evidence(tx, exchange, evidence, obtained_at, fresh=question is not None)
             if not exchange.previewed:
@@ -351,7 +357,21 @@ class Exchanges:
             raise UnknownGround("the request is of another procedure")
         exchange.procedure = request.procedure
 
+    def _granted_by(self, tx: Transaction, exchange: _Exchange, by: Directory) -> Directory:
+        """The directory that stands. What was granted by another is decided again."""
+        directory = self.acceptance.current.at(tx)
+        if directory is not by:
+            if exchange.procedure not in directory.catalogue:
+                raise InvalidMessage("this is not in the catalogue", pointer="/procedure", code="unknown_procedure")
+            self._decide(exchange, tx.now)
+        return directory
+
     def _apply_grant(self, exchange: _Exchange, now: float) -> None:
+        grant = self._decide(exchange, now)
+        self.rates.check(grant, now)
+        self.registry.check_parameters(exchange.evidence, exchange.version, exchange.parameters)
+
+    def _decide(self, exchange: _Exchange, now: float) -> Grant:
         ask = _grant_query(exchange, exchange.question.get("fields", ()))
         try:
             exchange.grant, exchange.granted, exchange.fields = self.grants.decide(ask, now)
@@ -362,8 +382,7 @@ class Exchanges:
             shown = replace(ask, preview_shown=True)
             exchange.grant, exchange.granted, exchange.fields = self.grants.decide(shown, now)
             exchange.previewed = True
-        self.rates.check(exchange.grant, now)
-        self.registry.check_parameters(exchange.evidence, exchange.version, exchange.parameters)
+        return exchange.grant
 
     def _identify_citizen(self, tx: Transaction, exchange: _Exchange) -> None:
         citizen, client = exchange.question["citizen"], exchange.client

@@ -95,7 +95,8 @@ def load_directory(
         note_modes(tx, {name: one.mode for name, one in directory.connections.items()})
         settle_households_in(tx, directory, journal)
         note_granted(tx, directory.granted_of_people())
-        journal.write(tx, *_lines(directory, version, before, changes, by))
+        if before:  # the first version is no change of anything
+            journal.write(tx, *_lines(directory, version, before, changes, by))
         return DirectoryChange(version, True, found.added, found.changed, found.removed, open_)
 
 

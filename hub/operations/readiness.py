@@ -21,6 +21,7 @@ _NO_ANSWER = "no_answer"
 # What a part that is in trouble cannot do. Without the first the gateway can accept nothing.
 CANNOT = {
     "database": "accept anything",
+    "directory": "accept anything: it cannot read who is connected now",
     "broker": "take messages: what is accepted waits in the database",
     "inlet": "take events over AMQP",
     "relay": "send on what was accepted",
@@ -47,14 +48,14 @@ Parts = Mapping[str, Part]
 
 class Readiness:
     """Looks every two seconds at most, however often it is asked. `workers`: the connections that each want one;
-    `inlet`: the code of its trouble in this process."""
+    `inlet`: the code of its trouble in this process; `behind`: why the directory that stands cannot be read there."""
 
     def __init__(
         self, ledger: Ledger, bus: Bus, *, workers: Callable[[], Collection[str]], inlet: Callable[[], str],
-        patience: float = _PATIENCE,
+        behind: Callable[[], str] = str, patience: float = _PATIENCE,
     ) -> None:  # fmt: skip
         self._ledger, self._bus, self._workers, self._inlet = ledger, bus, workers, inlet
-        self._patience = patience
+        self._patience, self._behind = patience, behind
         self._looks = [_Look("database", self._of_ledger)]
         if not bus.volatile:
             self._looks.append(_Look("broker", self._of_broker))
@@ -88,6 +89,7 @@ class Readiness:
             "database": self._of_writing(),
             "relay": Part() if "relay" in leased else Part("no_lease"),
             "workers": Part("no_lease", len(missing)) if missing else Part(),
+            **({"directory": Part("directory_behind")} if self._behind() else {}),
         }
 
     def _of_writing(self) -> Part:

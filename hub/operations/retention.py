@@ -31,6 +31,7 @@ from hub.exchanges.corrections import settle
 from hub.journal.entries import journal_time
 from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention
+from hub.storage.directory_items import forget_versions
 from hub.storage.tables import (  # fmt: skip
     answer_shapes,
     catch_ups,
@@ -136,6 +137,7 @@ class Keeper:
             ("answers", self._answers()), ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()), ("observed", self._observed()),
             ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
+            ("directory", self._directory()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -240,6 +242,11 @@ class Keeper:
             return tx.prune(
                 events_before=before, of_requests=select(requests.c.id), but=kept_for_their_day(), limit=_BATCH
             )
+
+    def _directory(self) -> Iterator[int]:
+        """Versions of the directory that no event names any more."""
+        with self._ledger.transaction() as tx:
+            yield forget_versions(tx)
 
     def _held(self) -> Iterator[int]:
         """What was held and never admitted goes with its events."""

@@ -125,6 +125,8 @@ class Accounts:
 
     def _granted(self, who: SignedIn, act: str) -> Grant:
         exchanges, client, now = self.exchanges, who.client, self.exchanges.ledger.now()
+        with exchanges.ledger.reading() as tx:
+            exchanges.acceptance.current.at(tx)
         try:
             grant = exchanges.grants.decide_account(
                 client.id, client.tenant, asker=who.role, assurance=who.assurance, now=now

@@ -81,9 +81,14 @@ def _read(kind: Any, value: Any, place: str) -> Any:
         return frozenset(_read(inner[0], item, place) for item in value)
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
         return {name: _read(inner[1], item, place) for name, item in value.items()}
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return from_plain(kind, value)
+    if dataclasses.is_dataclass(kind):
+        return from_plain(_class(kind), value)
     return _scalar(kind, value, place)
+
+
+def _class(kind: Any) -> type[Any]:
+    assert isinstance(kind, type)
+    return kind
 
 
 def _scalar(kind: Any, value: Any, place: str) -> Any:

@@ -157,8 +157,8 @@ citizen_links = Table(
     Index("citizen_links_citizen", "citizen_id"),
 )  # fmt: skip
 
-# The directory: who is connected, with which rights (`hub.routing`). In a version those items stand that began with it
-# or before and end after it; nothing in them is secret.
+# The directory: who is connected, with which rights (`hub.routing`). In a version those items stand that began with it,
+# or before, and end after it; nothing in them is secret.
 directory_items = Table(
     "directory_items", metadata,
     Column("kind", String(16), primary_key=True),

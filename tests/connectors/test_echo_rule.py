@@ -11,7 +11,7 @@ import pytest
 
 from connectors import conformance
 from connectors.conformance import Bench, Case, Stand, stands_of
-from connectors.conformance.echo import ADDRESSES
+from connectors.conformance.echo import ADDRESSES, SAID
 from connectors.koha import mapping
 from connectors.sdk import find_manifests
 from schemas.equal_values import canonical
@@ -43,12 +43,19 @@ def test_a_package_that_changes_what_it_is_given_is_told(
 ) -> None:
     read = mapping.address_of
     monkeypatch.setattr(mapping, "address_of", lambda patron: change(read(patron) or {}))
-    assert f"address {number} of the echo: /new_address is told back as another value" in faults()
+    assert f"value {number} of the echo: /new_address is told back as another value" in faults()
 
 
 def test_a_package_that_tells_nothing_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapping, "address_of", lambda patron: None)
-    assert "address 1 of the echo: nothing was told back" in faults()
+    assert "value 1 of the echo: nothing was told back" in faults()
+
+
+def test_a_contact_that_is_told_and_not_told_back_is_told() -> None:
+    """Koha tells no contacts: a manifest that says so is found out."""
+    both = replace(KOHA, publishes=(*KOHA.publishes, "citizen.contact-changed"))
+    told = "\n".join(conformance.examine(both, only=["echo"]).faults)
+    assert "citizen.contact-changed, value 3 of the echo: nothing was told back" in told
 
 
 def test_a_package_that_refuses_what_it_cannot_hold_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,10 +86,15 @@ def test_the_rule_is_for_those_who_are_told_and_tell(slug: str) -> None:
     assert not rule.not_for(KOHA)
 
 
-def test_the_addresses_of_the_rule_are_valid_and_each_is_another() -> None:
+def test_the_values_of_the_rule_are_valid_and_each_address_is_another() -> None:
     registry = Registry.load()
     for address in ADDRESSES:
         value = {"value": address, "source": "x", "date": "2026-03-02", "quality": "declared"}
         data = {"citizen": {"references": [{"system": "koha", "id": "1"}]}, "new_address": value}
         registry.validate(Event("citizen.address-changed", "/t/koha", data, id="1", time="2026-03-02T12:00:00Z"))
+    for field in ("email", "phone"):
+        for said in SAID[field]:
+            value = {"value": said, "source": "x", "date": "2026-03-02", "quality": "declared"}
+            data = {"citizen": {"references": [{"system": "koha", "id": "1"}]}, field: value}
+            registry.validate(Event("citizen.contact-changed", "/t/koha", data, id="1", time="2026-03-02T12:00:00Z"))
     assert len({str(canonical("new_address", address)) for address in ADDRESSES}) == len(ADDRESSES)

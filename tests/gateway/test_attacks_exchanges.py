@@ -140,7 +140,10 @@ def test_a_client_of_another_tenant_does_not_speak_for_a_package_of_the_same_nam
     know(place, references=[{"system": "koha", "id": "0042"}])
     acceptance = place.house.hub.acceptance
     member = ConnectionRouting(f"{TENANT}.koha", TENANT, "koha", "Médiathèque")
-    acceptance.current.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
+    old = acceptance.directory
+    acceptance.current.directory = Directory(
+        [member], old.catalogue, old.tenants, version=old.version, grants=old.grants
+    )  # fmt: skip
     client = place.house.client("koha", tenant=OTHER)
     for citizen in ({}, {"identity": PERSON}):
         said = {"references": [{"system": "koha", "id": "0042"}], **citizen}
@@ -227,7 +230,10 @@ def test_a_new_person_asked_for_twice_at_once_is_one(opening: Opening, database:
 def test_a_person_met_by_a_client_of_one_sector_is_found_there_again(place: Place) -> None:
     acceptance = place.house.hub.acceptance
     member = ConnectionRouting(f"{TENANT}.portail", TENANT, "portail", "Portail du CCAS", sector="social")
-    acceptance.current.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
+    old = acceptance.directory
+    acceptance.current.directory = Directory(
+        [member], old.catalogue, old.tenants, version=old.version, grants=old.grants
+    )  # fmt: skip
     client = place.house.client()
     first, second = (place.ask(client, "library-card").json() for _ in range(2))
     assert (first["citizen"], second["stored"]) == (second["citizen"], True)

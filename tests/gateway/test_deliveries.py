@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 
-from bus.tables import deliveries
+from bus.api import connection_queue
+from bus.ledger import Ask
+from bus.tables import deliveries, leases
+from gateway.serving.app import create_app
+from gateway.serving.server import serve_in_thread
 from hub.citizens.repository import Link, link_citizen
 from hub.clients import repository as clients
 from hub.operations.trouble import list_troubles
 from hub.storage.tables import citizen_links, pulled_deliveries
+from hub.wiring import Hub
+from schemas.errors import InvalidMessage, TopologyMismatch
 from tests.gateway.conftest import TENANT, House, Open, post, problem, record
 from tests.gateway.pulling import (
     CLIENT,
@@ -507,3 +515,144 @@ def test_a_broker_user_that_is_the_client_of_a_connection_speaks_as_it(open_hous
 
     assert (bound.name, bound.types, bound.connection) == (PACKAGE, {"citizen.address-changed"}, False)
     assert (own.name, own.types) == (f"{TENANT}.autre", set())
+
+
+def test_a_page_that_one_process_gave_is_the_same_in_the_next(house: House) -> None:
+    http = puller(house)
+    say(house, moved(1, 1), moved(2, 2))
+    before = page(http)["items"]
+
+    beside = Hub(house.hub.settings, now=house.clock)  # another gateway, or this one after a stop
+    beside.prepare()
+    serving = serve_in_thread(create_app(beside.services()))
+    try:
+        with httpx.Client(base_url=serving.url, headers=http.headers, timeout=30) as other:
+            assert page(other)["items"] == before
+            assert answer(other, 1).json()["outcome"] == "recorded"
+    finally:
+        serving.stop()
+        beside.close()
+    assert answer(http, 1).json()["outcome"] == "repeated"
+    assert numbers(http) == [2]
+
+
+def test_while_a_worker_still_serves_the_connection_nothing_is_shown(house: House) -> None:
+    say(house, moved(1, 1))
+    with house.hub.ledger.transaction() as tx:
+        tx.take_lease(f"worker:{PACKAGE}", "a process with the settings of before", 8.0)
+
+    problem(puller(house).get("/v1/deliveries"), 503, "try_later")
+    house.hub.pulls.look_after()  # nor parked, nor put back
+    assert state(house) == {"expected": 1}
+    house.clock.ahead = 9
+    with house.hub.ledger.transaction() as tx:
+        tx.sql.execute(leases.update().values(until=0.0))
+    assert numbers(puller(house)) == [1]
+
+
+def test_what_a_worker_left_begun_is_shown(house: House) -> None:
+    say(house, moved(1, 1), moved(1, 2))
+    with house.hub.ledger.transaction() as tx:
+        assert tx.take([Ask(PACKAGE, 1, one_per_key=True, arrived=tx.expected_keys(PACKAGE, 9))])[PACKAGE].claimed
+    assert page(puller(house))["items"] == []
+
+    house.hub.pulls.look_after()
+
+    assert houses(puller(house)) == [1]
+
+
+def test_one_that_cannot_be_written_stops_no_other_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    http = puller(house)
+    say(house, moved(1, 1), moved(2, 2), moved(3, 3))
+    page(http)
+    real = house.hub.deliveries._keep_reference
+
+    def keep(tx: Any, member: Any, item: Any) -> None:
+        if item.done.reference == "bad":
+            raise InvalidMessage("this identifier belongs to somebody else", code="reference_taken")
+        real(tx, member, item)
+
+    monkeypatch.setattr(house.hub.deliveries, "_keep_reference", keep)
+    said = [
+        {"number": 1, "outcome": "delivered"}, {"number": 2, "outcome": "delivered", "reference": "bad"},
+        {"number": 3, "outcome": "delivered", "reference": "L-3"},
+    ]  # fmt: skip
+    got = http.post("/v1/deliveries", json=said).json()["verdicts"]
+
+    assert [one.get("problem", {}).get("code", one["outcome"]) for one in got] == [
+        "recorded", "reference_taken", "recorded",
+    ]  # fmt: skip
+    assert numbers(http) == [2]
+
+
+def test_a_client_has_four_calls_that_wait(open_house: Open, tmp_path: Path) -> None:
+    house = pulling_house(open_house, tmp_path)
+    https = [puller(house) for _ in range(6)]
+    begun = time.monotonic()
+
+    def waited(http: httpx.Client) -> float:
+        page(http, wait=4)
+        return time.monotonic() - begun
+
+    with ThreadPoolExecutor(6) as pool:
+        took = sorted(pool.map(waited, https))
+    assert took[1] < 3.5 < took[2]
+
+
+def test_a_bus_that_carries_is_given_nothing_of_a_pulling_package(open_house: Open, tmp_path: Path) -> None:
+    house = pulling_house(open_house, tmp_path)
+    say(house, moved(1, 1))
+    house.hub.relay.step()
+    house.hub.relay.step()
+    assert state(house) == {"expected": 1}
+    with pytest.raises(TopologyMismatch):
+        house.hub.bus.depth(connection_queue(PACKAGE))
+    assert numbers(puller(house)) == [1]
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"{", b"[]", b"[1]", b'[{"number": 1}]', b'{"outcome": NaN}', b"\xff", b"null"]
+)
+def test_garbage_is_refused_and_changes_nothing(open_house: Open, tmp_path: Path, garbage: bytes) -> None:
+    house = pulling_house(open_house, tmp_path)
+    http = puller(house)
+    say(house, moved(1, 1))
+    page(http)
+    for path in ("/v1/deliveries", "/v1/deliveries/1", "/v1/deliveries/replay"):
+        got = http.post(path, content=garbage, headers={"content-type": "application/json"})
+        assert got.status_code in (400, 422), (path, got.text)
+        assert http.post(path, content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    assert state(house) == {"started": 1}
+
+
+def test_marks_and_answers_at_the_same_moment_end_each_delivery_once(house: House) -> None:
+    people = range(1, 21)
+    say(house, *(moved(person, number) for number in (1, 2) for person in people))
+    marks = threading.Thread(target=mark_all, args=(house, people), daemon=True)
+    clients_ = [puller(house) for _ in range(3)]
+    marks.start()
+
+    def work(http: httpx.Client) -> set[int]:
+        codes = set[int]()
+        while found := numbers(http, limit=5):
+            said = {"outcome": "refused", "reason": "non"} if found[0] % 3 else {"outcome": "delivered"}
+            codes.add(http.post(f"/v1/deliveries/{found[0]}", json=said).status_code)
+        return codes
+
+    with ThreadPoolExecutor(3) as pool:
+        codes = set[int]().union(*pool.map(work, clients_))
+    marks.join(60)
+    work(clients_[0])
+
+    assert codes <= {200, 409, 410}
+    assert set(state(house)) <= {"delivered", "refused", "skipped"}
+    assert sum(state(house).values()) == 40
+    house.hub.pulls.look_after()
+    assert sum(state(house).values()) == 40
+
+
+def mark_all(house: House, people: Iterable[int]) -> None:
+    for person in people:
+        marked = moved(person, 9)
+        citizen = {**marked.data["citizen"], "confidential": True}
+        say(house, marked.with_data({**marked.data, "citizen": citizen}))

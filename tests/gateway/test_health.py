@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from bus.api import INLET
 from hub.operations.readiness import CANNOT
+from hub.storage.directory_items import write_version
 from schemas.errors import BusUnavailable
 from tests.gateway.conftest import OTHER, TENANT, House, Open, event, post, problem
 from tests.gateway.test_requests import folders
@@ -85,6 +86,27 @@ def test_without_the_database_it_is_not_ready(house: House, monkeypatch: pytest.
     assert body["missing"] == ["database"]
     assert body["parts"] == {"database": {"state": "trouble", "code": "database_away", "cannot": CANNOT["database"]}}
     assert house.anonymous().get("/healthz").status_code == 200
+
+
+def test_with_a_directory_that_it_cannot_read_it_accepts_nothing_and_says_so(house: House) -> None:
+    """A newer version of the hub loaded a kind of item that this one does not know."""
+    hub = house.hub
+    with hub.ledger.transaction() as tx:
+        write_version(tx, {("treaty", "x"): {}}, by="operator:x")
+
+    portal = house.client()
+    answer = post(portal, event())
+    status, body = seen(house)
+
+    assert problem(answer, 503, "directory_behind")
+    assert "treaty" not in answer.text
+    assert (status, body["missing"]) == (503, ["directory"])
+    assert body["parts"]["directory"]["code"] == "directory_behind"
+    with hub.ledger.transaction() as tx:
+        assert tx.sql.execute(text("SELECT count(*) FROM events")).scalar() == 0
+        write_version(tx, {("treaty", "x"): None}, by="operator:x")
+    assert post(portal, event()).status_code == 202
+    eventually(lambda: seen(house)[0] == 200)
 
 
 def test_with_an_older_form_of_the_database_it_is_not_ready(house: House) -> None:

@@ -18,6 +18,7 @@ from hub.clients import repository as clients
 from hub.clients.origin import Origin
 from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, Open, event, post, record
+from tests.gateway.pulling import moved, puller, pulling_house, say
 from tests.gateway.test_account import ACCOUNT
 from tests.gateway.test_exchanges import GRANTS, PERSON, Place, Spring
 from tests.gateway.test_webhooks import HOOK
@@ -33,6 +34,13 @@ OWN = {
 SHARED: Mapping[str, Call] = {
     "GET /v1/procedures": lambda http: http.get("/v1/procedures"),
     "GET /v1/procedures/{procedure_id}": lambda http: http.get("/v1/procedures/occupation-domaine-public"),
+}
+# Behind the client that a connection names alone, which is another house: tried below.
+PULLED: Mapping[str, Call] = {
+    "GET /v1/deliveries": lambda http: http.get("/v1/deliveries"),
+    "POST /v1/deliveries": lambda http: http.post("/v1/deliveries", json=[{"number": 1, "outcome": "delivered"}]),
+    "POST /v1/deliveries/replay": lambda http: http.post("/v1/deliveries/replay", json={"from": 1}),
+    "POST /v1/deliveries/{number}": lambda http: http.post("/v1/deliveries/1", json={"outcome": "delivered"}),
 }
 
 
@@ -83,6 +91,9 @@ def scene(open_house: Open, tmp_path: Any) -> Scene:
         "GET /v1/corrections/{correction_id}": lambda http: http.get(f"/v1/corrections/{correction}"),
         "POST /v1/corrections/{correction_id}/acknowledge": lambda http: http.post(
             f"/v1/corrections/{correction}/acknowledge"
+        ),
+        "POST /v1/webhooks/{webhook_id}/replay": lambda http: http.post(
+            f"/v1/webhooks/{hook}/replay", json={"since": "2026-03-02T00:00:00Z"}
         ),
         "GET /v1/webhooks/{webhook_id}": lambda http: http.get(f"/v1/webhooks/{hook}"),
         "POST /v1/webhooks/{webhook_id}/rotate": lambda http: http.post(f"/v1/webhooks/{hook}/rotate"),
@@ -170,7 +181,24 @@ def test_every_guarded_endpoint_is_in_the_matrix(scene: Scene) -> None:
         f"{method} {route.path}" for route in app.routes if isinstance(route, APIRoute) and route.path not in PUBLIC
         for method in route.methods or ()
     }  # fmt: skip
-    assert there - set(scene.calls) - set(scene.granted) - set(SHARED) - OWN == set()
+    assert there - set(scene.calls) - set(scene.granted) - set(SHARED) - set(PULLED) - OWN == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_but_the_client_of_the_connection_gets_its_deliveries(
+    open_house: Open, tmp_path: Any, kind: str
+) -> None:
+    house = pulling_house(open_house, tmp_path)
+    owner = puller(house)
+    say(house, moved(1, 1))
+    assert PULLED["GET /v1/deliveries"](owner).json()["items"]
+    http = stranger(Scene(Place(house, Spring()), owner, {}, {}), kind)
+
+    for name, call in PULLED.items():
+        expected = {"another client": 404, "another tenant": 404, "no scope": 403}.get(kind, 401)
+        assert call(http).status_code == expected, name
+    for name, call in PULLED.items():
+        assert call(owner).is_success, name
 
 
 def test_a_client_speaks_only_for_its_own_tenant_and_source(scene: Scene) -> None:

@@ -19,6 +19,7 @@ from tests.gateway.test_package_webhooks import Package, called_house, start
 from tests.gateway.test_requests import asked, submit, tell
 from tests.gateway.test_webhooks import make
 from tests.support.reading import eventually
+from tests.support.servers import Postgres
 
 
 @pytest.fixture
@@ -255,3 +256,16 @@ def test_the_point_is_found_among_many_events(open_house: Open, tmp_path: Path) 
         assert tx.first_since(0.0) == 1
     with house.hub.ledger.transaction() as tx:
         tx.sql.execute(deliveries.delete())
+
+
+@pytest.mark.database
+def test_replays_are_the_same_on_postgresql(postgres: Postgres, open_house: Open, tmp_path: Path) -> None:
+    def elsewhere(*arguments: Any, **more: Any) -> House:
+        return open_house(*arguments, **(more | {"database": postgres.fresh_database()}))
+
+    for number, same in enumerate((
+        test_the_order_of_a_person_holds_and_what_is_new_comes_last, test_a_second_call_doubles_nothing,
+        test_what_is_shown_while_a_replay_comes_by_comes_again_behind_the_old,
+        test_what_may_be_seen_no_more_is_not_sent_again, test_the_point_is_found_among_many_events,
+    )):  # fmt: skip
+        same(elsewhere, tmp_path / str(number))

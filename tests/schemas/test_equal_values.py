@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.equal_values import canonical
+from schemas.registry import Registry
 
 Address = dict[str, Any]
 HOME: Address = {
@@ -20,7 +21,7 @@ def same(field: str, one: Any, other: Any, territory: str | None = None) -> bool
     return bool(canonical(field, one, territory=territory) == canonical(field, other, territory=territory))
 
 
-def line(text: str, **more: str) -> Address:
+def line(text: str, **more: Any) -> Address:
     return {"street": text, "postal_code": "93001", "city": "Saint-Aubin"} | more
 
 
@@ -137,6 +138,56 @@ def test_another_mailbox_is_another(one: str, other: str) -> None:
     assert not same("email", one, other)
 
 
+# What public reports say of others, kept here as it stands: each pair is one value, or two.
+REPORTED_AS_ONE = [
+    ("phone", "0508411010", "+508 41 10 10", "97502"),  # https://github.com/google/libphonenumber/issues/1060
+    ("phone", "41 10 10", "0508411010", "97502"),  # https://github.com/AfterShip/phone/pull/275
+    # https://github.com/demarche-numerique/demarche.numerique.gouv.fr/pull/5549
+    ("phone", "87473500", "+689 87 47 35 00", "98735"),
+    ("phone", "+687 75 12 34", "751234", "98818"),  # https://github.com/betagouv/rdv-service-public/pull/6400
+    ("phone", "0696600024", "+596696600024", "97209"),  # https://github.com/google/libphonenumber/issues/1748
+    ("phone", "0694137600", "+594694137600", "93001"),  # https://github.com/marmelroy/PhoneNumberKit/issues/734
+    # A package that writes each number anew: https://github.com/odoo/odoo/pull/62387
+    ("phone", "+1 202-555-7799", "001 (202) 555 7799", "93001"),
+    # https://github.com/foundata/roundcube-plugin-identity-from-directory/issues/8
+    ("email", "bar@überALL.example.com", "bar@xn--berALL-2ya.example.com", None),
+    ("email", "foo@Überall.example.com", "foo@xn--berall-2ya.example.com", None),
+    # https://github.com/thunderbird/thunderbird-android/issues/925
+    ("email", "Foo@list.example.com", "foo@list.example.com", None),
+    # https://github.com/OpenCageData/address-formatting/issues/117
+    ("new_address", line("r des Voituriers"), line("Rue des Voituriers"), None),
+    # https://github.com/openvenues/libpostal/issues/357, https://github.com/pelias/parser/issues/178
+    ("new_address", line("bd st martin"), line("boulevard saint-martin"), None),
+    ("new_address", line("1 bis Av. Amélie"), line("avenue Amélie", house_number="1BIS"), None),
+    # https://github.com/addok/addok/pull/196
+    ("new_address", line("3 imp du Pré"), line("3 IMPASSE DU PRE"), None),
+]  # fmt: skip
+REPORTED_AS_TWO = [
+    # Both stand in one street: https://github.com/addok/addok/issues/507, .../api-gestion-poc/issues/197
+    ("new_address", line("30 B rue de Pontoise"), line("30 BIS rue de Pontoise"), None),
+    # https://github.com/addok/addok/issues/30
+    ("new_address", line("Résidence B"), line("Résidence Bis"), None),
+    ("new_address", line("Passage des Chevreuils Saint Bis"), line("76 bis passage des Chevreuils"), None),
+    # Unit and number are the same figure: https://github.com/bcgov/ols-geocoder/issues/79
+    ("new_address", line("108 rue X", complement="108"), line("108 rue X"), None),
+    ("new_address", line("rue 1814"), line("1814 rue"), None),  # https://github.com/addok/addok/issues/59
+    # A plus that was lost is another number: https://github.com/aluxnimm/outlookcaldavsynchronizer/issues/158
+    ("phone", "+43 664 1234567", "43 664 1234567", "93001"),
+    # https://github.com/cofoundry-cms/cofoundry/issues/468
+    ("email", "t.est+123@courriel.example", "test@courriel.example", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "one", "other", "territory"), REPORTED_AS_ONE)
+def test_what_others_took_for_two_is_one(field: str, one: Any, other: Any, territory: str | None) -> None:
+    assert same(field, one, other, territory)
+
+
+@pytest.mark.parametrize(("field", "one", "other", "territory"), REPORTED_AS_TWO)
+def test_what_others_took_for_one_is_two(field: str, one: Any, other: Any, territory: str | None) -> None:
+    assert not same(field, one, other, territory)
+
+
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40)
 PARTS = st.lists(st.sampled_from([
     "12", "bis", "B", "R", "rue", "AV", "bd", "ch", "lot", "L", "D", "l'", "d'", "lieu-dit", "LD", "ZA", "Z", "A", "I",
@@ -175,3 +226,31 @@ def test_the_form_of_a_number_is_its_own_form(number: str, territory: str | None
 def test_the_form_of_a_mailbox_is_its_own_form(text: str) -> None:
     once = canonical("email", text)
     assert canonical("email", once) == once
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ANY,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(TEXT | st.sampled_from(["city", "country"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON, st.sampled_from(["new_address", "phone", "email", "other"]))
+def test_whatever_is_said_has_a_form_that_stays(value: Any, field: str) -> None:
+    once = canonical(field, value)
+    assert canonical(field, once) == once
+
+
+def test_the_examples_of_the_shared_events_keep_their_forms() -> None:
+    registry, told = Registry.load(), 0
+    for kind in registry.types():
+        for version in registry.versions(kind):
+            for data in registry.schema(kind, version)["examples"]:
+                for field, said in data.items():
+                    if isinstance(said, dict) and "quality" in said:
+                        once = canonical(field, said["value"], territory="38999")
+                        assert canonical(field, once, territory="38999") == once
+                        told += 1
+    assert told > 4

@@ -19,7 +19,7 @@ from connectors.sdk.drafting.speech import Node, Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets
 from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.trial import answer_with, call_fault
-from connectors.sdk.drafting.writing import Line, Table, json_text
+from connectors.sdk.drafting.writing import Line, Table, json_text, whole_streets
 from schemas.names import words_of
 from schemas.registry import Registry
 
@@ -139,7 +139,7 @@ class _Delivery:
                 return None
             if line is not None:
                 lines.append(line)
-        return lines
+        return whole_streets(lines)
 
     def _source(self, one: Field | None, events: SampleEvents, reference: str) -> Target | None:
         """The shared place that fills a field, where the event can say what the field may hold."""

@@ -21,7 +21,7 @@ from connectors.sdk.drafting.payments import ASKED, FOLLOW, STATE, ending_lines,
 from connectors.sdk.drafting.questions import NEAREST
 from connectors.sdk.drafting.targets import Target, Targets
 from connectors.sdk.drafting.trade import trade_words
-from connectors.sdk.drafting.writing import Line, Table, json_text
+from connectors.sdk.drafting.writing import Line, Table, json_text, whole_streets
 from connectors.sdk.mapping import Map, Row, converters_from
 from connectors.sdk.soap import SoapContract
 from connectors.sdk.statuses import CANONICAL, FINAL
@@ -101,7 +101,7 @@ class SoapParts:
             sources = {one.place: sources[one.place] for one in operation.asks if one.required and one.place in sources}
         if carries in CORE and not any(source.startswith(CORE[carries]) for source, _ in sources.values()):
             return None
-        lines = [self._line(name, one, sources.get(one.place), drawn) for one in operation.asks]
+        lines = whole_streets([self._line(name, one, sources.get(one.place), drawn) for one in operation.asks])
         said = {one.place: sources[one.place][0] for one in operation.asks if one.place in sources}
         spec: dict[str, Any] = {"type": carries} | ({"version": version} if version != 1 else {})
         spec |= {"operation": operation.name}

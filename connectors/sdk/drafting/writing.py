@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.sdk.mapping.rows import COLUMNS, COMMENT
@@ -28,6 +28,22 @@ class Line:
     required: bool = False
     about: str = ""
     used: bool = True
+
+
+def whole_streets(lines: Sequence[Line]) -> list[Line]:
+    """The lines of what is sent: a street without fields for its number and its complement is sent with them, or the
+    package would be given half an address."""
+    told = {line.source for line in lines if line.used}
+    return [_whole(line, told) if line.used else line for line in lines]
+
+
+def _whole(line: Line, told: Collection[str]) -> Line:
+    address, _, part = line.source.rpartition("/")
+    if part != "street" or not address.startswith("/"):
+        return line
+    places = [f"{address}/{name}" for name in ("house_number", "street", "complement")]
+    said = [place for place in places if place == line.source or place not in told]
+    return replace(line, source=" + ".join(said))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from connectors.sdk.kinds.hooks import load_hooks
 from connectors.sdk.kinds.texts import FORMS, Facts, pointer_in, rendering, required
 from connectors.sdk.mapping import Map, MappingTable, converters_from
 from connectors.sdk.mapping.rows import FILE as TABLE
+from connectors.sdk.values import Unread
 from schemas.delivery import Delivery, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
 from schemas.fault import Fault
@@ -182,7 +183,7 @@ class DeclaredConnector(Connector):
             zone=self.zone,
             settings=self.settings,
             hooks=self.hooks,
-            readers=READERS,
+            readers={**READERS, "phone": Unread(self.context.tenant_insee).phone},
         )
         path = self.context.manifest.folder / TABLE
         known: dict[str, Any] = {"converters": converters, "settings": self.settings}

@@ -159,3 +159,16 @@ def test_the_code_of_a_birthplace_names_its_country() -> None:
     assert [values.country_of_birthplace(code) for code in ("93066", "99352", "", None)] == [
         "99100", "99352", None, None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("territory", "text", "read"), [
+    ("98818", "78 12 34", "78 12 34"), ("98735", "87 12 34 56", "87 12 34 56"), ("98818", "n/a", None),
+    ("93001", "78 12 34", None), ("", "78 12 34", None), ("97411", "0692 11 22 33", "0692 11 22 33"),
+])  # fmt: skip
+def test_a_national_number_is_read_as_the_people_of_the_town_dial_it(
+    territory: str, text: str, read: str | None
+) -> None:
+    """https://github.com/demarche-numerique/demarche.numerique.gouv.fr/pull/5549"""
+    unread = values.Unread(territory)
+    assert unread.read("telephone", text, unread.phone) == read
+    assert bool(unread.answers) == (read is None)

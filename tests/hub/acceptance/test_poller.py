@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from connectors.filedrop.connector import FileDrop
+from hub import wiring
 from hub.acceptance.poller import Poller
 from hub.acceptance.refused import RefusedEvent, refused_event, refused_groups, refused_of_group
 from hub.operations.trouble import list_troubles
 from hub.storage.tables import trouble_signals
-from hub.wiring import Hub
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import AccessDenied, InvalidMessage, Refused, TryLater
 from schemas.event import Event
@@ -417,7 +417,7 @@ def test_a_running_hub_reads_on_tells_what_was_refused_and_takes_it_once_its_cau
     rest = [replace(moved("u", n, link=("famille", f"F-{n}")), source=source, id=f"move-{n}") for n in range(250)]
     sent = Source(*pages([first, *rest], 100), deaf=[1])
     monkeypatch.setattr(FileDrop, "poll", lambda self, cursor: sent.poll(cursor))
-    monkeypatch.setattr(Hub, "_configured", _publishing_all(Hub._configured))
+    monkeypatch.setattr(wiring, "declared_connection", _publishing_all(wiring.declared_connection))
     town = Town(tmp_path, {"famille": {"poll_seconds": 1}})
     try:
         town.start()
@@ -438,10 +438,10 @@ def test_a_running_hub_reads_on_tells_what_was_refused_and_takes_it_once_its_cau
         town.close()
 
 
-def _publishing_all(configured: Any) -> Any:
-    def all_types(self: Hub) -> Iterator[Any]:
-        for connection, routing in configured(self):
-            yield connection, replace(routing, publishes=("*",))
+def _publishing_all(declared: Any) -> Any:
+    def all_types(*declaration: Any) -> Any:
+        item = declared(*declaration)
+        return replace(item, routing=replace(item.routing, publishes=("*",)))
 
     return all_types
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from bus.ledger import Ledger
-from bus.tables import DELIVERED, PARKED, REFUSED
+from bus.tables import DELIVERED, OPEN, PARKED, REFUSED, SKIPPED, STARTED, deliveries
+from hub.acceptance import telling
 from hub.acceptance.deliveries import OBSERVED
 from hub.storage.tables import citizen_links, citizen_news
 from schemas.errors import InvalidMessage
@@ -242,12 +243,38 @@ def test_a_late_export_is_no_change_back(town: Readers) -> None:
     assert town.moves("koha", "1", "rue Neuve", "2099-01-05") == ["publik"]
 
 
-def test_what_is_said_while_something_older_is_on_its_way_is_said_to_its_origin_too(town: Readers) -> None:
-    town.moves("publik", "1", "rue Autre", "2026-04-02")
+def test_what_is_on_its_way_to_who_says_something_newer_is_given_up(town: Readers) -> None:
+    older = town.tell("publik", "1", new_address=said(home("rue Autre"), "publik", "2026-04-02"))
 
-    assert town.moves("koha", "1", "rue Encore", "2026-04-03") == ["koha", "publik"]
+    assert town.moves("koha", "1", "rue Encore", "2026-04-03") == ["publik"]
+    assert town.waiting("koha") == []
+    with town.ledger.reading() as tx:
+        (row,) = tx.deliveries_of([older.seq or 0])
+    assert (row.state, row.answer) == (SKIPPED, telling._SAID_SINCE)
     town.take_all()
     assert town.moves("publik", "1", "rue Encore", "2026-04-03") == []
+
+
+@pytest.mark.parametrize("state", [STARTED, PARKED])
+def test_what_may_have_reached_its_origin_is_followed_by_what_it_said(town: Readers, state: str) -> None:
+    town.moves("publik", "1", "rue Autre", "2026-04-02")
+    with town.ledger.transaction() as tx:
+        tx.sql.execute(update(deliveries).where(deliveries.c.state.in_(OPEN)).values(state=state))
+
+    assert town.moves("koha", "1", "rue Encore", "2026-04-03") == ["koha", "publik"]
+    shown = [town.end("koha", town.waiting("koha")[0])["new_address"]["value"]["street"] for _ in range(2)]
+    assert shown == ["rue Autre", "rue Encore"]
+    assert town.moves("publik", "1", "rue Encore", "2026-04-03") == []
+
+
+def test_what_else_was_on_its_way_is_said_again(town: Readers) -> None:
+    both = {"email": said("a@courriel.example", "publik"), "phone": said("01 99 00 00 12", "publik")}
+    town.tell("publik", "1", CONTACT, **both)
+
+    town.tell("koha", "1", CONTACT, email=said("b@courriel.example", "koha", "2026-04-03"))
+
+    (seq,) = town.waiting("koha")
+    assert set(town.end("koha", seq)) == {"citizen", "phone", "recipient"}
 
 
 def test_a_refused_delivery_that_is_replayed_never_overtakes(town: Readers) -> None:

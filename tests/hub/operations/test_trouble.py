@@ -30,6 +30,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_reviews,
     citizens,
     observed_calls,
+    pulling_clients,
     question_days,
     request_links,
     request_steps,
@@ -161,6 +162,10 @@ class Watched:
         self.asked(self.request(start + 2, tenant, **TERRACE))
         self.drift(f"{tenant}.koha")
         self.keep(f"{tenant}.koha", days=21)
+        self.put(
+            pulling_clients, client_id=f"loisirs-{start}", tenant=tenant, connection=f"{tenant}.loisirs", number=7,
+            called_at=self.clock.at, waiting=1, alarm="silent", alarm_at=self.clock.at,
+        )  # fmt: skip
         for kind in set(SIGNALS) - {"record-refused"}:
             self.signal(kind, f"{tenant}.koha")
 

@@ -15,6 +15,7 @@ from alembic import command
 from sqlalchemy import delete, insert, select, update
 
 from bus.ledger import Entry, Ledger, Transaction
+from bus.tables import events
 from hub.storage.cipher import BodyCipher, derive_key
 from hub.storage.migrations.apply import _config
 from hub.storage.migrations.upgrade import upgrade
@@ -53,7 +54,11 @@ def seal_person(tx: Transaction) -> None:
 def seal_event(tx: Transaction) -> None:
     event = Event("citizen.address-changed", "/saint-aubin/portail", {"n": 1}, id="e-1")
     tx.ledger.cipher = BodyCipher(OLD)
-    tx.append([Entry("saint-aubin", event, b"d" * 32, "c:camille", None, "saint-aubin.portail", [])])
+    entry = Entry("saint-aubin", event, b"d" * 32, "c:camille", None, "saint-aubin.portail", [])
+    (seq,) = tx._allocate(1)
+    row = tx._event_row(entry, seq, tx.now)
+    del row["directory"]  # that came later
+    tx.sql.execute(insert(events), [row])
 
 
 def seal_webhook(tx: Transaction) -> None:
