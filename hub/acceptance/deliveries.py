@@ -383,10 +383,10 @@ class Deliveries:
         people = {key[2:] for key, _ in keys.values() if key.startswith("c:")}
         query = select(requests.c.id).where(requests.c.id.in_(cases), requests.c.procedure.in_(member.pilot_procedures))
         piloted = {row.id for row in tx.sql.execute(query)}
-        named = set(member.pilot_citizens)
+        named, digest = set(member.pilot_citizens), self._acceptance.news.digests.of_pilot
         for table in (citizen_links, household_links):
             links = select(table).where(table.c.citizen_id.in_(people))
-            piloted |= {r.citizen_id for r in tx.sql.execute(links) if (r.system, r.native_id) in named}
+            piloted |= {r.citizen_id for r in tx.sql.execute(links) if digest(r.system, r.native_id) in named}
         return {seq for seq, (key, request) in keys.items() if request in piloted or key[2:] in piloted}
 
     def _keep_reference(self, tx: Transaction, member: ConnectionRouting, item: Ended) -> None:
