@@ -79,8 +79,8 @@ class SourceNeeds(HubError):
 @dataclass(frozen=True, slots=True)
 class ConnectionSource:
     """A connection that can be asked. `name` is `tenant.connection`; `answer` calls its connector; `hands` is how many
-    questions it may be asked at a time, `rate` how many in a second, None for no limit; `in_pilot`: whether a pilot is for the person of
-    this identifier."""
+    questions it may be asked at a time, `rate` how many in a second, None for no limit; `in_pilot`: whether a
+    pilot is for the person of this identifier."""
 
     name: str
     tenant: str
