@@ -17,6 +17,7 @@ from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.marked_since import without_marked
 from hub.acceptance.mentions import values_of
 from hub.acceptance.observation import Observation
 from hub.acceptance.refused import keep_refused
@@ -123,6 +124,7 @@ class Deliveries:
             known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
             references = self._references(tx, member, keys, known)
             view = self._granted_view(stored, member)
+            view = without_marked(self._acceptance, tx, member, {stored.seq: view}, {stored.seq: stored})[stored.seq]
             return with_recipient(
                 view, self._acceptance.directory.reading_system(member), references.get(stored.seq)
             ).encode()
@@ -149,6 +151,7 @@ class Deliveries:
         member = self._acceptance.current.at(tx).connections[connection]
         missing = tx.load([c.seq for c in claimed if c.seq not in views])
         seen = {**views, **{seq: self._granted_view(stored, member) for seq, stored in missing.items()}}
+        seen = without_marked(self._acceptance, tx, member, seen, missing)
         keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
         references = self._references(tx, member, keys, identifiers)
         live, reader = self._live(tx, member, keys), self._acceptance.directory.reading_system(member)
