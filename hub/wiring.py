@@ -86,7 +86,15 @@ from hub.settings.plain import Unreadable, to_plain
 from hub.settings.reading import connectors_dir, load_settings
 from hub.storage import connection_secrets as secrets_kept
 from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
-from hub.storage.directory_items import CONNECTION, Items, Key, differences, digest_standing, read_standing, was_loaded
+from hub.storage.directory_items import (
+    CONNECTION,
+    Key,
+    Standing,
+    differences,
+    digest_standing,
+    read_standing,
+    was_loaded,
+)
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PURPOSE, PersonKeys
 from hub.storage.root_key import open_root_key
@@ -264,8 +272,9 @@ class Hub:
     def _load(self, *, by: str = "", remove: Collection[str] = (), dry_run: bool = False,
               when: When = lambda tx: True) -> DirectoryChange:  # fmt: skip
         return load_directory(
-            self.ledger, self.journal, self.declared, self._directory_of, by=by or f"process:{self.owner}"[:128],
-            remove=remove, dry_run=dry_run, when=when,
+            self.ledger, self.journal, self.declared,
+            lambda items, version: self._directory_of(Standing(items), version),
+            by=by or f"process:{self.owner}"[:128], remove=remove, dry_run=dry_run, when=when,
         )  # fmt: skip
 
     def _with_files(self, settings: HubSettings) -> HubSettings:
@@ -277,18 +286,18 @@ class Hub:
     def _first_directory(self) -> Directory:
         with self.ledger.reading() as tx:
             try:
-                return self._directory_at(tx, tx.directory) if tx.directory else self._directory_of(self.declared, 0)
+                version = tx.directory
+                return self._directory_of(read_standing(tx, version) if version else Standing(self.declared), version)
             except Unreadable as error:
                 raise DirectoryBehind(f"the directory cannot be read here ({error})") from error
 
     def _directory_at(self, tx: Transaction, version: int) -> Directory:
-        items, since = read_standing(tx, version)
-        return self._directory_of(items, version, since)
+        return self._directory_of(read_standing(tx, version), version)
 
-    def _directory_of(self, items: Items, version: int, since: Mapping[Key, int] | None = None) -> Directory:
+    def _directory_of(self, standing: Standing, version: int) -> Directory:
         return directory_of(
-            items, version, hears=_manifest("webhook").consumes, knows=self.registry.versions,
-            grants=Grants.of_items, since=since,
+            standing, version, hears=_manifest("webhook").consumes, knows=self.registry.versions,
+            grants=Grants.of_items,
         )  # fmt: skip
 
     def _counts(self) -> tuple[int, int]:
@@ -319,8 +328,8 @@ class Hub:
         with self.ledger.reading() as tx:
             made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
         self.files_differ = made_of != digest_of(self.declared)
+        self.observation.begin_anew()
         if self._working:
-            self.observation.note_modes()
             self._run_connections(directory)
 
     def _settings_for(self, directory: Directory) -> HubSettings:
@@ -470,7 +479,6 @@ class Hub:
         """Workers and pollers of all connections, or of those named."""
         with self._reloading:
             self._only, self._working = only, True
-            self.observation.note_modes()
             self._run_connections(self._built or self.current.directory)
         self._thread("kept calls", self._hand_in_kept)
         self._watch_as("worker")

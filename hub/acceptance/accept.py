@@ -265,9 +265,11 @@ class _Batch:
     def _reading(self, directory: Directory) -> Reading:
         tx, acceptance, origin = self._tx, self._acceptance, self._origin
         most = None if origin.internal or origin.unlimited else acceptance.limits.questions_per_day
+        citizens = acceptance.citizens(tx, origin.name, most)
+        citizens.news.start_anew(directory.began(origin.tenant))
         reading = Reading(
-            tx, origin, directory, acceptance.citizens(tx, origin.name, most),
-            lambda tenant, events: acceptance.say_as_hub(tx, tenant, events), acceptance.news,
+            tx, origin, directory, citizens, lambda tenant, events: acceptance.say_as_hub(tx, tenant, events),
+            acceptance.news,
         )  # fmt: skip
         reading.restated = self._restated
         return reading

@@ -172,6 +172,15 @@ class _Record:
             made.now.rank = (now[9][0], now[9][1])
         return made
 
+    def forget_before(self, began: Mapping[str, int]) -> None:
+        """Of those that began after an event, keep what came after it."""
+        for who in [*self.of]:
+            start = began.get(who.removeprefix(OBSERVES), 0)
+            if start and (self.of[who][0][SEQ] or 0) <= start:
+                self.of[who] = [entry for entry in self.of[who] if (entry[SEQ] or 0) > start]
+                if not self.of[who]:
+                    del self.of[who]
+
     def plain(self) -> bytes:
         kept: dict[str, Any] = {"of": self.of}
         if self.now is not None:
@@ -299,9 +308,15 @@ class KnownNews:
         self._known: dict[tuple[str, str], Known] = {}
         self._wrapped: dict[str, bytes] = {}
         self._gone: set[str] = set()
+        self._began: Mapping[str, int] = {}
         self._noted: list[tuple[Any, int | str, Mapping[str, Any]]] = []
         self._dropped: list[tuple[str, str]] = []
         self._rows: dict[tuple[str, int], tuple[str, float]] = {}
+
+    def start_anew(self, began: Mapping[str, int]) -> None:
+        """What these connections (`tenant.name`) were given or said up to an event is of others, who had their names
+        and were removed: nobody knows it by them. Before anything is read."""
+        self._began = {short(name): seq for name, seq in began.items()}
 
     def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Read what is known of these fields of citizens."""
@@ -321,6 +336,8 @@ class KnownNews:
             if plain is None:
                 continue
             known, record = self._known[(row.whole, row.field)], _Record.read(row.id, row.seq, row.at, plain)
+            if self._began:
+                record.forget_before(self._began)
             if row.id == row.whole:
                 known.own = known.records[0] = record
             else:

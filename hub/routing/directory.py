@@ -99,16 +99,21 @@ class DirectoryBehind(BusUnavailable):
 
 class Directory:
     """Immutable; a changed set of connections is a new directory. `version`: its number in the ledger, 0 for one that
-    is not there; `since`: by connection, the version since which it is as it is; `grants`: what clients may obtain, of
+    is not there; `since`: by connection, the version since which it is as it is; `began`: the last event
+    before it was connected, as long as it stands without a break; `grants`: what clients may obtain, of
     the room of exchanges, which stands above this one; `declared`: the connections that files declared, by name."""
 
     def __init__(
         self, connections: Iterable[ConnectionRouting], catalogue: Mapping[str, Procedure],
         tenants: Mapping[str, Tenant], *, version: int = 0, since: Mapping[str, int] | None = None, grants: Any = None,
-        declared: Mapping[str, ConnectionItem] | None = None,
+        declared: Mapping[str, ConnectionItem] | None = None, began: Mapping[str, int] | None = None,
     ) -> None:  # fmt: skip
         self.version, self.grants, self._since = version, grants, since or {}
         self.declared = declared or {}
+        self._began: dict[str, dict[str, int]] = {}
+        for name, seq in (began or {}).items():
+            if seq:
+                self._began.setdefault(name.partition(".")[0], {})[name] = seq
         self.connections = {one.name: one for one in connections}
         self.catalogue = catalogue
         self.tenants = tenants
@@ -166,6 +171,11 @@ class Directory:
     def shown_since(self, connection: str) -> int:
         """The version since which a connection is as it is: what was made for it by an older one may show too much."""
         return self._since.get(connection, 0)
+
+    def began(self, tenant: str) -> Mapping[str, int]:
+        """By connection of a tenant, the event after which it was connected: what is known of one of this name from
+        before is of another. Those that were there from the beginning are left out."""
+        return self._began.get(tenant, {})
 
     def checks_like(self, other: Directory) -> bool:
         """Whether what an event says of people, and who says it, is checked by the same rules."""

@@ -14,7 +14,7 @@ from hub.routing.directory import ConnectionItem, ConnectionRouting, Directory
 from hub.settings.model import ConnectionSettings, Tenant
 from hub.settings.plain import Unreadable, from_plain, to_plain
 from hub.settings.procedures import Procedure
-from hub.storage.directory_items import CONNECTION, GRANT, OF_FILES, PROCEDURE, TENANT, WEBHOOK, Items, Key
+from hub.storage.directory_items import CONNECTION, GRANT, OF_FILES, PROCEDURE, TENANT, WEBHOOK, Items, Key, Standing
 from schemas.manifest import Consumed, Manifest
 
 _OF_FILE = ("franceconnect",)  # of a tenant: it holds a secret, and says nothing of who gets what
@@ -66,14 +66,15 @@ def connections_of(items: Items) -> dict[str, ConnectionItem]:
 
 
 def directory_of(
-    items: Items, version: int, *, hears: Iterable[Consumed], knows: Callable[[str], Collection[int]],
-    grants: Callable[[Mapping[str, Any], Mapping[str, Tenant]], Any], since: Mapping[Key, int] | None = None,
+    standing: Standing, version: int, *, hears: Iterable[Consumed], knows: Callable[[str], Collection[int]],
+    grants: Callable[[Mapping[str, Any], Mapping[str, Tenant]], Any],
 ) -> Directory:  # fmt: skip
     """The directory that these items make. `hears`: what a webhook may be told; `knows`: the versions of an event type
     that are known here; `grants`: makes what clients may obtain of the items, by id. Raises Unreadable for what another
     version of the hub wrote."""
     tenants, catalogue, granted = dict[str, Tenant](), dict[str, Procedure](), dict[str, Any]()
     hooks = dict[str, WebhookItem]()
+    items = standing.items
     for (kind, name), body in items.items():
         if kind == TENANT:
             tenants[name] = from_plain(Tenant, body)
@@ -94,9 +95,13 @@ def directory_of(
         for name, one in hooks.items() if one.tenant in tenants
     ]  # fmt: skip
     _check(members, tenants, knows)
-    numbers = {name: number for (kind, name), number in (since or {}).items() if kind in (CONNECTION, WEBHOOK)}
+    since, began = (
+        {name: number for (kind, name), number in numbers.items() if kind in (CONNECTION, WEBHOOK)}
+        for numbers in (standing.since, standing.began)
+    )
     return Directory(
-        members, catalogue, tenants, version=version, since=numbers, grants=grants(granted, tenants), declared=declared
+        members, catalogue, tenants, version=version, since=since, began=began, grants=grants(granted, tenants),
+        declared=declared,
     )  # fmt: skip
 
 

@@ -477,7 +477,9 @@ def test_another_client_of_the_connection_goes_on_with_numbers_of_its_own(open_h
     from hub.routing.directory import Directory
 
     members = [replace(one, client="loisirs-neuf") for one in routing.connections.values()]
-    house.hub.current.directory = Directory(members, routing.catalogue, routing.tenants)
+    house.hub.current.directory = Directory(
+        members, routing.catalogue, routing.tenants, version=routing.version
+    )  # fmt: skip
 
     house.hub.pulls.look_after()
     assert houses(puller(house, "loisirs-neuf")) == [1, 2]
