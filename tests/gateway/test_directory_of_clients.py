@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from gateway.access import CACHE_SECONDS
 from hub.settings.reading import load_settings
 from hub.wiring import Hub, installed
 from tests.gateway.conftest import TENANT, House, Open, post
-from tests.gateway.pulling import CLIENT, answer, moved, numbers, puller, pulling_house, say
+from tests.gateway.pulling import CLIENT, PACKAGE, answer, moved, numbers, puller, pulling_house, say
 
 
 @pytest.fixture
@@ -20,15 +21,16 @@ def house(open_house: Open, tmp_path: Path) -> House:
     return pulling_house(open_house, tmp_path)
 
 
-def load_elsewhere(tmp_path: Path, said: str, instead: str) -> None:
+def load_elsewhere(tmp_path: Path, said: str, instead: str, *remove: str) -> None:
     """Another process, on another machine, loads files that say something else."""
     path = tmp_path / "house-0" / "hub.toml"
     text = path.read_text(encoding="utf-8")
     assert said in text
-    path.write_text(text.replace(said, instead), encoding="utf-8")
+    left = re.sub(r"\n\[unread[^\[]*", "\n", text.replace(said, instead))
+    path.write_text(left, encoding="utf-8")
     other = Hub(load_settings(path, {}, installed(path)))
     try:
-        assert other.load_files(by="operator:x").written
+        assert other.load_files(by="operator:x", remove=remove).written
     finally:
         other.close()
 
@@ -53,6 +55,17 @@ def test_who_is_not_the_client_of_a_package_any_more_pulls_nothing_from_the_mome
     assert not_found(answer(before, 1)) == stranger
     assert not_found(before.post("/v1/deliveries", json=[{"number": 1, "outcome": "delivered"}])) == stranger
     assert numbers(after) == [1]  # of what nobody was shown yet
+
+
+def test_a_package_whose_connection_is_taken_away_finds_nothing(house: House, tmp_path: Path) -> None:
+    http, stranger = puller(house), puller(house, "loisirs-neuf")
+    say(house, moved(1, 1))
+    assert numbers(http) == [1]
+
+    load_elsewhere(tmp_path, "[connections.loisirs]", "[unread.loisirs]", PACKAGE)
+
+    assert not_found(http.get("/v1/deliveries")) == not_found(stranger.get("/v1/deliveries"))
+    not_found(answer(http, 1))
 
 
 def test_who_waits_while_another_is_made_the_client_is_given_nothing(house: House, tmp_path: Path) -> None:
