@@ -162,7 +162,7 @@ class Town:
                 assert taken.moves[f"{name}-{citizen}"] == list(range(self.accepted[citizen])), (name, citizen)
 
     def taken(self, name: str) -> Taken:
-        billing = PACKAGES[name] == "billing"
+        billing = PACKAGES.get(name) == "billing"
         key, who, where = ("CLE_ECHANGE", "NUMERO_TIERS", "ADRESSE_1") if billing else (
             "Cle_Echange", "Famille_Identifiant", "Responsable_1_Adresse",
         )  # fmt: skip
