@@ -42,6 +42,7 @@ from hub.acceptance.restating import restate
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.news import Digests
 from hub.citizens.pending import PURPOSE as PENDING_PAIRS
 from hub.citizens.pending import PendingPairs
 from hub.citizens.rekeying import make_keys_anew
@@ -145,12 +146,13 @@ class Hub:
         self.documents = DocumentStore(
             settings.documents, key, documents.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
         )
-        self.declared = declared_items(settings, self.registry)
+        pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
+        self._pilot = Digests(pepper).of_pilot
+        self.declared = declared_items(settings, self.registry, self._pilot)
         self.connections: dict[str, Connection] = {}
         self.lacks: dict[str, str] = {}  # why this process cannot call a connection, by name
         self.files_differ = False
         self._changed = threading.Event()  # something is to be taken up
-        pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
         communes = dated_communes(self.ledger)
         self.current = CurrentDirectory(self._first_directory(), self._directory_at, self._changed.set)
@@ -256,7 +258,7 @@ class Hub:
         """Read the files again and make the directory what they declare, for all processes; all or nothing. Raises
         ConfigError with the first fault, StillOpen."""
         settings = self._read_again() if self._read_again is not None else self.settings
-        self.declared = declared_items(settings, self.registry)
+        self.declared = declared_items(settings, self.registry, self._pilot)
         self.settings = self._with_files(settings)
         found = self._load(by=by, remove=remove, dry_run=dry_run, when=when)
         if found.written:
@@ -424,8 +426,12 @@ class Hub:
             yield ConnectionSource(
                 name=name, tenant=routing.tenant, system=routing.system, answers=manifest.answers,
                 answer=connection.answer, concurrency=manifest.concurrency, mode=routing.mode,
-                pilot_procedures=routing.pilot_procedures, pilot_citizens=routing.pilot_citizens, rate=connection.rate,
+                pilot_procedures=routing.pilot_procedures, in_pilot=self._in_pilot(routing), rate=connection.rate,
             )  # fmt: skip
+
+    def _in_pilot(self, routing: ConnectionRouting) -> Callable[[str], bool]:
+        named, digest = frozenset(routing.pilot_citizens), self._pilot
+        return lambda reference: bool(named) and digest(routing.system, reference) in named
 
     def _webhooks(self, directory: Directory) -> Iterator[Connection]:
         manifest = _manifest("webhook")
@@ -754,14 +760,14 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
     )  # fmt: skip
 
 
-def declared_items(settings: HubSettings, registry: Registry) -> dict[Key, Any]:
-    """What settings and the files that they name declare, as items of the directory. Raises ConfigError with the first
-    fault."""
+def declared_items(settings: HubSettings, registry: Registry, pilot: Callable[[str, str], str]) -> dict[Key, Any]:
+    """What settings and the files that they name declare, as items of the directory. `pilot`: the digest of who is in
+    one. Raises ConfigError with the first fault."""
     manifests = find_manifests(settings.connectors_dir)
     catalogue = procedures.load_procedures(settings.procedures_dir)
     grants = Grants.load(settings.grants_dir, known_to_grants(settings, catalogue, registry.schemas, manifests))
     connections = [
-        declared_connection(item, _manifest(item.connector, settings.connectors_dir))
+        declared_connection(item, _manifest(item.connector, settings.connectors_dir), pilot)
         for item in settings.connections.values()
     ]
     return items_of(settings.tenants, connections, catalogue, {one.id: grant_item(one) for one in grants.all()})

@@ -38,7 +38,7 @@ Pair = tuple[str, int]  # connection, seq
 
 DATED = "new_address"
 """The field whose value may be true from a day to come only."""
-_VIEW, _LINK = 12, 6  # bytes of a digest
+_VIEW, _LINK, _PILOT = 12, 6, 12  # bytes of a digest
 _CONTEXT = b"news:"
 _LONG, _ZLIB = 2000, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
 _PART = 500  # rows at once
@@ -104,7 +104,7 @@ def base_of(field_name: str) -> str:
 
 
 class Digests:
-    """The digests of views and links, under a key that is the hub's."""
+    """The digests of views and links, and of who is in a pilot, under a key that is the hub's."""
 
     def __init__(self, pepper: bytes) -> None:
         self._key = hmac.digest(pepper, b"unefois news of readers", "sha256")
@@ -117,6 +117,10 @@ class Digests:
     def of_link(self, system: str, native_id: str | None) -> str:
         """Of the identifier under which a reader is told; empty where its system has none."""
         return self._digest(f"link {system} {native_id}".encode(), _LINK) if native_id is not None else ""
+
+    def of_pilot(self, system: str, native_id: str) -> str:
+        """Of somebody for whom a pilot sends, as the directory keeps them: its history outlives an erasure."""
+        return self._digest(f"pilot {system} {native_id}".encode(), _PILOT)
 
     def _digest(self, content: bytes, size: int) -> str:
         return base64.b64encode(hmac.digest(self._key, content, "sha256")[:size]).decode()

@@ -25,7 +25,7 @@ class ConnectionRouting:
     systems beside its own whose identifiers it may bind. `skips_unknown`: it may speak of requests that the hub
     does not know. `household`: its numbers of people are those of households. `outside`: its package reads a queue on
     the broker; `pulled`: it pulls its deliveries over HTTP. `client`: the id of the client that speaks as this
-    connection; "" for none."""
+    connection; "" for none. `pilot_citizens`: keyed digests of the people's identifiers."""
 
     name: str
     tenant: str
@@ -38,7 +38,7 @@ class ConnectionRouting:
     holds: tuple[str, ...] = ()
     mode: Mode = "live"
     pilot_procedures: tuple[str, ...] = ()
-    pilot_citizens: tuple[tuple[str, str], ...] = ()
+    pilot_citizens: tuple[str, ...] = ()
     sector: str = GENERAL
     speaks_for: frozenset[str] = frozenset()
     skips_unknown: bool = False

@@ -29,14 +29,18 @@ class WebhookItem:
     types: tuple[str, ...]
 
 
-def declared_connection(item: ConnectionSettings, manifest: Manifest) -> ConnectionItem:
-    """A connection as the settings file and its connector declare it."""
+def declared_connection(
+    item: ConnectionSettings, manifest: Manifest, digest: Callable[[str, str], str]
+) -> ConnectionItem:
+    """A connection as the settings file and its connector declare it. `digest`: of a system and an identifier there, by
+    which somebody is named in a pilot."""
     consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
     routing = ConnectionRouting(
         name=f"{item.tenant}.{item.name}", tenant=item.tenant, system=item.system, label=item.label or manifest.name,
         consumes={c.type: c for c in consumes}, procedures=item.procedures, outside=manifest.outside == "amqp",
         publishes=manifest.publishes, mode=item.mode, pilot_procedures=item.pilot_procedures,
-        pilot_citizens=item.pilot_citizens, sector=item.sector, speaks_for=item.speaks_for,
+        pilot_citizens=tuple(sorted(digest(*one) for one in item.pilot_citizens)), sector=item.sector,
+        speaks_for=item.speaks_for,
         skips_unknown=manifest.unknown == "skip", household=manifest.household, pulled=manifest.outside == "pull",
         client=item.client or "",
     )  # fmt: skip
