@@ -114,7 +114,7 @@ class Koha(RestConnector):
         name, version = f"patron/{patron['patron_id']}/{stamp}", address_version(data)
         return [self.event("citizen.address-changed", data, id=name, time=stamp, version=version)]
 
-    # listed: who has a card, for a first load
+    # listed, and asked for again: who has a card, and their address
 
     def people(self) -> Iterator[Listed]:
         """Every patron who has a card; of one without, nothing could be said by a link. In the order of their numbers,
@@ -128,6 +128,13 @@ class Koha(RestConnector):
         if not isinstance(patron, Mapping):
             raise InvalidMessage("une fiche est attendue", code="wrong_shape")
         return [check_person(mapping.person_of(patron, self.context.system), self.context.system)]
+
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        """The address in the record of each of these cards; nothing of a card that nobody bears, or several do."""
+        for card in references if self.settings["publish_addresses"] else ():
+            bearers = self._patrons_with_card(card)
+            if len(bearers) == 1:
+                yield self._addresses(bearers, "").polled()
 
     # asked: what card a citizen has
 
