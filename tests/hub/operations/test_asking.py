@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import delete, select, update
 
 from bus.ledger import Ledger
 from bus.tables import events
+from connectors.koha.twin import KohaTwin
 from hub.acceptance.poller import Poller
 from hub.citizens.catch_ups import ask_for_reader
 from hub.operations.asking import Asking, place_of
@@ -22,6 +24,7 @@ from tests.hub.citizens.town import TOWN, Town, address, origin, person
 from tests.hub.operations.test_first_load import BLANCHE, KOHA, ODETTE, PIERRE, written
 from tests.hub.operations.test_load_tells import GARANCE, SORBIER, catch_up, told
 from tests.support.signals import Heard
+from tests.support.town import Town as Running
 
 PORTAL = f"{TOWN}.publik"
 LINES = (BLANCHE + "K-0;", ODETTE + "K-1;", PIERRE + "K-2;")
@@ -244,6 +247,31 @@ def test_only_the_connection_that_said_it_is_asked(town: Town, portal: Portal) -
     for name in ("famille", "koha"):
         assert list(Asking(town.ledger, town.acceptance, f"{TOWN}.{name}", state).poll(None)) == []
     assert asked == []
+
+
+def test_a_hub_at_work_asks_the_library_and_tells_who_joined_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Asking, "every", 0.2)
+    with KohaTwin() as twin:
+        twin.add("C0", address="12 bis rue des Tilleuls", postal_code="93001", city="Saint-Aubin")
+        settings = {"base_url": twin.base, "client_id": "unefois", "client_secret": {"file": "koha.secret"}}
+        (tmp_path / "koha.secret").write_text("clef-koha", "utf-8")
+        hub = Running(tmp_path, {"koha": {"connector": "koha", "settings": settings}, "famille": {}})
+        try:
+            hub.link(("Quenneville", "koha", "C0"))
+            (part,) = hub.hub.connections[f"{TOWN}.koha"].state(["C0"])
+            hub.hub.acceptance.submit(hub.hub.ledger, hub.hub.deliveries.origin(f"{TOWN}.koha"), list(part.events))
+            with hub.hub.ledger.transaction() as tx:
+                tx.sql.execute(delete(events))
+            hub.link(("Quenneville", "famille", "F-1"))
+            hub.start()
+            hub.until(lambda: hub.dropped("famille"))
+            hub.until(lambda: hub.counts("famille").get("delivered") == 1)
+        finally:
+            hub.close()
+        assert len(hub.dropped("famille")) == 1
+        assert not twin.history
 
 
 def test_a_widened_reader_that_has_the_value_makes_nobody_be_asked(town: Town, portal: Portal) -> None:
