@@ -113,6 +113,15 @@ class Koha(RestConnector):
         name, version = f"patron/{patron['patron_id']}/{stamp}", address_version(data)
         return [self.event("citizen.address-changed", data, id=name, time=stamp, version=version)]
 
+    # asked for again: their address
+
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        """The address in the record of each of these cards; nothing of a card that nobody bears, or several do."""
+        for card in references if self.settings["publish_addresses"] else ():
+            bearers = self._patrons_with_card(card)
+            if len(bearers) == 1:
+                yield self._addresses(bearers, "").polled()
+
     # asked: what card a citizen has
 
     def answer(self, question: Question) -> Evidence:
