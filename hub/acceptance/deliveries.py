@@ -115,7 +115,12 @@ class Deliveries:
         """Under which name and with which rights a client's events are accepted: those of the connection as which it
         speaks, as its manifest declares them, else its own."""
         member = self._acceptance.directory.of_client(client.tenant, client.id)
-        return client.origin if member is None else replace(self.origin(member.name), connection=False)
+        return client.origin if member is None else self._acceptance.directory.origin_as(member.name, client.id)
+
+    def pulls(self, tx: Transaction, member: ConnectionRouting) -> bool:
+        """Whether this connection is still one whose package pulls, as this client."""
+        now = self._acceptance.current.at(tx).of_client(member.tenant, member.client)
+        return now is not None and now.pulled and now.name == member.name
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
         member = self._acceptance.current.at(tx).connections[connection]

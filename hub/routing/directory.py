@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bus.ledger import Transaction
@@ -191,6 +191,21 @@ class Directory:
             connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
             connection=True, system=member.system, others=member.speaks_for, skips_unknown=member.skips_unknown,
         )  # fmt: skip
+
+    def origin_as(self, connection: str, client_id: str) -> Origin:
+        """As `origin_of`, for the client that speaks as a connection."""
+        return replace(self.origin_of(connection), connection=False, client=client_id)
+
+    def origin_now(self, origin: Origin, before: Directory) -> Origin | None:
+        """What an origin that the directory `before` gave is by this one; None for one that may not speak as its
+        connection any more."""
+        if origin.client:
+            member = self.of_client(origin.tenant, origin.client)
+            same = member is not None and member.name == origin.name
+            return self.origin_as(origin.name, origin.client) if same else None
+        if origin.name not in before.connections or origin != before.origin_of(origin.name):
+            return origin
+        return self.origin_of(origin.name) if origin.name in self.connections else None
 
     def system_of(self, origin: str) -> str:
         """The system that a connection or client speaks for."""
