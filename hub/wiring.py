@@ -67,9 +67,11 @@ from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
 from hub.operations import processes
+from hub.operations.asking import Asking, place_of
 from hub.operations.catching_up import CatchingUp
 from hub.operations.directory_change import DirectoryChange, StillOpen, load_directory
 from hub.operations.household_numbers import settle_households
+from hub.operations.lacking import still_lacked
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.pairing_later import PairingLater
@@ -195,6 +197,7 @@ class Hub:
         self.team = Team(self.ledger)
         self.workers: dict[str, Worker] = {}
         self.pollers: dict[str, Poller] = {}
+        self.askers: dict[str, Poller] = {}
         self._only: Sequence[str] | None = None
         self._working = False
         self._watching = False
@@ -472,7 +475,8 @@ class Hub:
         self._thread("replays", lambda stop: self.replays.run(stop, lambda: self.relay.active))
         catching_up = CatchingUp(
             self.ledger, lambda: self.acceptance.directory, partial(restate, self.acceptance),
-            partial(take_effect, self.acceptance), per_second=self.settings.limits.catch_ups_per_second,
+            partial(take_effect, self.acceptance), lambda tx, missed: still_lacked(tx, self.acceptance, missed).lacked,
+            per_second=self.settings.limits.catch_ups_per_second,
         )  # fmt: skip
         self._thread("catching up", lambda stop: catching_up.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
@@ -503,7 +507,7 @@ class Hub:
         for end in list(self._ends.values()):
             end.set()
         self.ledger.wake()
-        for poller in self.pollers.values():
+        for poller in [*self.pollers.values(), *self.askers.values()]:
             poller.hurry()
         for worker in self.workers.values():
             worker.poke()
@@ -538,7 +542,12 @@ class Hub:
             "stuck_queues": self.relay.stuck(),
             "workers": {name: worker.active for name, worker in self.workers.items()},
             "pollers": {name: poller.active for name, poller in self.pollers.items()},
-            "poll_troubles": {name: poller.trouble for name, poller in self.pollers.items() if poller.trouble},
+            "poll_troubles": {
+                name: poller.trouble
+                for some in (self.askers, self.pollers)
+                for name, poller in some.items()
+                if poller.trouble
+            },
             "breakers": sorted(away),
             "directory": self.current.directory.version,
             "directory_behind": self.current.behind,
@@ -564,6 +573,8 @@ class Hub:
                 wanted["worker", name] = (id(one), one.rate)
             if one.manifest.poll_seconds is not None:
                 wanted["poller", name] = (id(one), one.poll_seconds)
+            if one.manifest.states_again:
+                wanted["asker", name] = (id(one), one.rate)
             if name in served:
                 wanted["answers", name] = (id(one),)
         for key in [key for key, how in self._runs.items() if wanted.get(key) != how]:
@@ -578,6 +589,8 @@ class Hub:
             self._start_worker(name, self.connections[name])
         elif what == "poller":
             self._start_poller(name, self.connections[name])
+        elif what == "asker":
+            self._start_asker(name, self.connections[name])
         else:
             end = self._ends[what, name] = threading.Event()
             self._thread(f"answers {name}", partial(self.sources.serve, name), end)
@@ -590,6 +603,8 @@ class Hub:
             self.workers.pop(name).poke()
         elif what == "poller":
             self.pollers.pop(name).hurry()
+        elif what == "asker":
+            self.askers.pop(name).hurry()
 
     def _seal(self, what: str) -> TransitSeal | None:
         """For what crosses a broker."""
@@ -618,6 +633,19 @@ class Hub:
         self.pollers[name] = poller
         end = self._ends["poller", name] = threading.Event()
         self._thread(f"poller {name}", poller.run, end)
+
+    def _start_asker(self, name: str, connection: Connection) -> None:
+        asking = Asking(
+            self.ledger, self.acceptance, name, connection.state, rate=lambda: connection.rate,
+            away=lambda: name in self.workers and self.workers[name].breaker.open,
+        )  # fmt: skip
+        asker = Poller(
+            name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), asking.poll, owner=self.owner,
+            every=asking.every, observation=self.observation, signals=self.signals, place=place_of(name),
+        )  # fmt: skip
+        self.askers[name] = asker
+        end = self._ends["asker", name] = threading.Event()
+        self._thread(f"asker {name}", asker.run, end)
 
     def _watch(self, stop: threading.Event) -> None:
         """Take up what was changed elsewhere, say that this process runs, and notice what stands still."""

@@ -30,7 +30,7 @@ Entry = list[Any]
 VIEW, LINK, LOW, HIGH, SEQ, HOW, AT, EFFECTIVE, WHOLE = range(9)
 # Digests: VIEW of what the reader sees, LINK of the identifier under which it is told, WHOLE of the value that it would
 # say by itself. LOW, HIGH: between them lies the date of the value; SEQ: of the event; AT: when, in seconds.
-GIVEN, SAID = "g", "s"
+GIVEN, SAID, BOTH = "g", "s", "b"  # both: given, and then said by who was given it
 OBSERVES = "?"  # before the name of a reader that only observes: nothing of it has left the hub
 KEPT = 3  # entries of each reader
 Rank = tuple[int, float]  # what a value is worth: its index in `QUALITIES`, then its date in seconds since 1970
@@ -280,23 +280,34 @@ class Known:
                     del self.own.of[who]
         return number
 
-    def redate(self, entry: Entry, low: float, high: float) -> None:
-        """The same was said with a newer date."""
-        entry[LOW], entry[HIGH] = low, high
+    def say_again(self, entry: Entry, low: float, high: float) -> None:
+        """A reader says this itself, perhaps with a newer date."""
+        newer, given = low > entry[HIGH], entry[HOW] == GIVEN
+        if not (newer or given):
+            return
+        if newer:
+            entry[LOW], entry[HIGH] = low, high
+        if given:
+            entry[HOW] = BOTH
         for record in self.records:
             record.changed |= any(entry is one for entries in record.of.values() for one in entries)
 
     def take_back(self, who: str, seq: int) -> Entry | None:
-        """The reader did not take what it was given by this event; what was before stands again."""
+        """The reader did not take what it was given by this event; what was before stands again. What it said itself
+        since it has, whatever became of that."""
         for record in self.records:
             entries = record.of.get(who, [])
             for entry in entries:
-                if entry[SEQ] == seq and entry[HOW] == GIVEN:
-                    entries.remove(entry)
-                    if not entries:
-                        del record.of[who]
-                    record.changed = True
-                    return entry
+                if entry[SEQ] != seq or entry[HOW] == SAID:
+                    continue
+                record.changed = True
+                if entry[HOW] == BOTH:
+                    entry[HOW] = SAID
+                    return None
+                entries.remove(entry)
+                if not entries:
+                    del record.of[who]
+                return entry
         return None
 
 
@@ -380,7 +391,7 @@ class KnownNews:
         if (connection, seq) not in self._rows:
             names = short(connection), OBSERVES + short(connection)
             given = (entry for known in self._known.values() for name in names for entry in known.entries(name))
-            wanted = {(connection, one[SEQ]) for one in given if one[HOW] == GIVEN and one[SEQ]} | {(connection, seq)}
+            wanted = {(connection, one[SEQ]) for one in given if one[HOW] != SAID and one[SEQ]} | {(connection, seq)}
             self._rows |= dict.fromkeys(wanted, ("delivered", 0.0))
             for row in _STATES.send(self._tx.sql, pairs=sorted(wanted)):
                 self._rows[(row.connection, row.seq)] = (row.state, row.at)
@@ -392,7 +403,7 @@ class KnownNews:
         more."""
         for who in known.readers():
             entries = known.entries(who)
-            given = [entry for entry in entries[:-1] if entry[HOW] == GIVEN]
+            given = [entry for entry in entries[:-1] if entry[HOW] != SAID]
             if not given or entries[-1][HOW] != SAID:
                 continue
             taken = self.ended(f"{tenant}.{who}", given[-1][SEQ])
