@@ -113,7 +113,7 @@ class Town:
         except httpx.TransportError as error:  # what `wait_until` waits for
             raise OSError(str(error)) from error
 
-    def until_answered(self, call: Callable[[], httpx.Response], seconds: float = 20) -> httpx.Response:
+    def until_answered(self, call: Callable[[], httpx.Response], seconds: float = 60) -> httpx.Response:
         answers: list[httpx.Response] = []
 
         def answered() -> None:
@@ -160,7 +160,7 @@ def test_a_live_question_crosses_processes_and_outlives_a_worker_killed_in_the_m
     town.start("gateway")
     town.start("relay")
     worker = town.start("worker")
-    wait_until(lambda: town.log_in(added["client_secret"]), seconds=20)
+    wait_until(lambda: town.log_in(added["client_secret"]), seconds=90)
 
     # the source is asked over the bus
     body = town.until_answered(town.ask).json()

@@ -122,7 +122,7 @@ def test_the_installed_suite_says_what_is_broken_and_ends_with_one(elsewhere: Pa
 def test_the_installed_demonstration_plays(elsewhere: Path, tmp_path: Path) -> None:
     report = json.loads(run(str(elsewhere / "unefois"), "demo", "--exit", "--json", cwd=tmp_path))
 
-    assert [scene["ok"] for scene in report["scenes"]] == [True] * 5
+    assert [scene["ok"] for scene in report["scenes"]] == [True] * 6
 
 
 @pytest.mark.parametrize("command", ["faults", "bench"])
