@@ -308,11 +308,23 @@ class Judge:
                 entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
                 if self._is_other(name, entry) and self._news.ended(member.name, entry[SEQ]) is None
             } | self._under_way_since_long(member, candidates)  # fmt: skip
+            twice = self._twice(member, candidates) if given else ()
             left = [seq for seq in given if not self._withdraw(member, seq, made, candidates)]
+            for seq in twice:  # nothing else is between them any more
+                self._withdraw(member, seq, made, candidates)
             if left or any(
                 self._is_under_way(member, track[name]) for name in turned for track in (self.known, self.now)
             ):
                 found.append(member)
+        return found
+
+    def _twice(self, member: ConnectionRouting, names: Sequence[str]) -> set[int]:
+        """What is on its way to a reader and says what the event says, but for the last of it."""
+        found = set[int]()
+        for name in names:
+            entries = [one for one in self.known[name].entries(_name_of(member)) if one[HOW] != SAID]
+            same = [one[SEQ] for one in entries if one[SEQ] and not self._is_other(name, one)]
+            found |= {seq for seq in same[:-1] if self._news.ended(member.name, seq) is None}
         return found
 
     def _under_way_since_long(self, member: ConnectionRouting, names: Sequence[str]) -> set[int]:
