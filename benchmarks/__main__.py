@@ -15,6 +15,7 @@ from benchmarks.exchanges import exchanges, journal_verified
 from benchmarks.page import page
 from benchmarks.processes import ROOT, CaseFailed
 from benchmarks.profiling import py_spy
+from benchmarks.readers import readers
 from benchmarks.refusals import refusals
 from benchmarks.scaling.study import measured as scaling
 from benchmarks.services import Servers, servers
@@ -22,8 +23,8 @@ from tests.support.servers import ServiceUnavailable
 
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = ("latency", "memory")
-FULL = ("backlog", "connections", "rows", "subjects", "exchanges", "journal", "refusals")
-_ALONE = {"refusals"}  # needs no server
+FULL = ("backlog", "connections", "rows", "subjects", "exchanges", "journal", "refusals", "readers")
+_ALONE = {"refusals", "readers"}  # need no server
 
 
 def main(argv: Sequence[str]) -> int:
@@ -129,6 +130,7 @@ def _figures(run: Run, options: argparse.Namespace) -> dict[str, Callable[[], An
         "exchanges": lambda: exchanges(run, options.rounds),
         "journal": lambda: journal_verified(max(int(1_000_000 * scale), 1000)),
         "refusals": lambda: refusals(options.rounds),
+        "readers": lambda: readers(options.rounds),
     }
 
 

@@ -52,6 +52,7 @@ make bench ARGS="--only http_pipeline,raw_pika --seconds 8"
 make bench ARGS="--only http_pipeline --rounds 1 --profile"     # functions and statements that take the time
 make bench ARGS="--only exchanges,journal"                      # once only
 make bench ARGS="--only refusals"                               # a refusal against an acceptance; no servers
+make bench ARGS="--only readers"                                # acceptance with 1, 15 and 50 readers; no servers
 make bench ARGS="--full --report"                               # also backlog, growth, exchanges; writes this page
 ```
 """
@@ -191,7 +192,17 @@ def _refusals(found: Recorded) -> str:
     )
 
 
+def _readers(found: Recorded) -> str:
+    rows = [(f"{one['readers']}", f"{one['ms']:g}", f"{one['record_bytes']:,}") for one in found["readers"]]
+    return (
+        f"## Many readers\n\nMilliseconds of processor to accept a batch of {found['batch']} changes of address,"
+        " each news to every reader, on SQLite; bytes of the sealed record of a person and field once each was given"
+        " three values. `unefois bench --only readers`.\n\n"
+        f"{_table(('readers', 'ms', 'record'), rows)}"
+    )
+
+
 _PARTS = {
     "latency": _latency, "memory": _memory, "backlog": _backlog, "growth": _growth, "exchanges": _exchanges,
-    "journal": _journal, "refusals": _refusals,
+    "journal": _journal, "refusals": _refusals, "readers": _readers,
 }  # fmt: skip

@@ -20,7 +20,7 @@ from benchmarks.processes import ROOT
 
 RECORDED = ROOT / "benchmarks" / "recorded.json"
 FELL = 2 / 3
-FIGURES = ("latency", "memory", "backlog", "exchanges", "journal", "refusals")
+FIGURES = ("latency", "memory", "backlog", "exchanges", "journal", "refusals", "readers")
 HUB = ("http_pipeline", "http_batch_pipeline", "amqp_pipeline", "embedded", "embedded_batch")
 Result = dict[str, Any]
 

@@ -91,6 +91,8 @@ def say_along(
 ) -> None:  # fmt: skip
     """Let the hub say it of each of whom nothing must be asked, in the same commit. `request`: by which the event was
     routed; `told`: who gets the event, which will have this number."""
+    if not along:
+        return
     members = [reading.directory.connections[name] for name in told]
     knows = {m.name for m in members if "household" in tree_of(m.consumes[event.type].fields)}
     knows |= {m.name for m in reading.directory.voices(reading.origin.name) if event.type in m.consumes}

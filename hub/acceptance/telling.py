@@ -77,9 +77,9 @@ class Spoken:
         value = event.data[name]
         self.name, self._digests, self._value, self._territory = name, digests, value["value"], territory
         self._said = {name: {"value": canonical(name, value["value"], territory=territory)}}
-        self._returned: dict[int, str] = {}  # by the object, which the directory holds
+        self._returned: dict[tuple[str, ...], str] = {}  # by what is granted, which many readers share
         self.whole = digests.of_view(0, self._said)
-        self.views: dict[int, str] = {}
+        self.views: dict[tuple[int, tuple[str, ...]], str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
         self.effective = event.data.get("effective_on")
 
@@ -89,16 +89,17 @@ class Spoken:
 
     def view(self, consumed: Consumed) -> str:
         """The digest of what a reader sees. Who is granted nothing of the value is told that it changed: the whole."""
-        found = self.views.get(id(consumed))
+        key = consumed.version, consumed.fields
+        found = self.views.get(key)
         if found is None:
             part = project(self._said, _trees(consumed.fields))
             seen = "value" in part.get(self.name, ())
-            found = self.views[id(consumed)] = self._digests.of_view(consumed.version, part) if seen else self.whole
+            found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
 
     def returned(self, consumed: Consumed) -> str:
         """The digest of the whole value that a reader would say which knows no more of it than it is granted."""
-        found = self._returned.get(id(consumed))
+        found = self._returned.get(consumed.fields)
         if found is None:
             given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
             part = given.get("value", self._value)
@@ -106,7 +107,7 @@ class Spoken:
                 part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
             said = {self.name: {"value": canonical(self.name, part, territory=self._territory)}}
             found = self.whole if part is self._value else self._digests.of_view(0, said)
-            self._returned[id(consumed)] = found
+            self._returned[consumed.fields] = found
         return found
 
 
@@ -307,11 +308,23 @@ class Judge:
                 entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
                 if self._is_other(name, entry) and self._news.ended(member.name, entry[SEQ]) is None
             } | self._under_way_since_long(member, candidates)  # fmt: skip
+            twice = self._twice(member, candidates) if given else ()
             left = [seq for seq in given if not self._withdraw(member, seq, made, candidates)]
+            for seq in twice:  # nothing else is between them any more
+                self._withdraw(member, seq, made, candidates)
             if left or any(
                 self._is_under_way(member, track[name]) for name in turned for track in (self.known, self.now)
             ):
                 found.append(member)
+        return found
+
+    def _twice(self, member: ConnectionRouting, names: Sequence[str]) -> set[int]:
+        """What is on its way to a reader and says what the event says, but for the last of it."""
+        found = set[int]()
+        for name in names:
+            entries = [one for one in self.known[name].entries(_name_of(member)) if one[HOW] != SAID]
+            same = [one[SEQ] for one in entries if one[SEQ] and not self._is_other(name, one)]
+            found |= {seq for seq in same[:-1] if self._news.ended(member.name, seq) is None}
         return found
 
     def _under_way_since_long(self, member: ConnectionRouting, names: Sequence[str]) -> set[int]:

@@ -403,14 +403,14 @@ class KnownNews:
         more."""
         for who in known.readers():
             entries = known.entries(who)
-            given = [entry for entry in entries[:-1] if entry[HOW] != SAID]
+            given = [number for number, entry in enumerate(entries) if entry[HOW] != SAID]
             if not given or entries[-1][HOW] != SAID:
                 continue
-            taken = self.ended(f"{tenant}.{who}", given[-1][SEQ])
-            if taken is None or taken >= entries[-1][AT]:
-                for record in known.records:
-                    if entries[-1] in record.of.get(who, ()):
-                        record.of[who].remove(entries[-1])
+            taken = self.ended(f"{tenant}.{who}", entries[given[-1]][SEQ])
+            for entry in entries[given[-1] + 1 :]:
+                for record in (one for one in known.records if entry in one.of.get(who, ())):
+                    if taken is None or taken >= entry[AT]:
+                        record.of[who].remove(entry)
                         record.changed = True
 
     def save(self) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, select
 from bus.ledger import Ledger, Transaction
 from bus.tables import OPEN, cursors, deliveries
 from hub.acceptance.accept import Acceptance
+from hub.citizens.catch_ups import ask_for_reader
 from hub.citizens.news import OBSERVES, SEQ, Known, short
 from hub.journal.entries import Entry, Journal, Justification
 from hub.operations.heard import first_since
@@ -34,17 +35,20 @@ class Forgotten:
 
 def forget_reader(
     ledger: Ledger, acceptance: Acceptance, journal: Journal, connection: str, by: Justification,
-    since: float | None = None, *, part: int = PART,
+    since: float | None = None, *, tell: bool = False, part: int = PART,
 ) -> Forgotten:  # fmt: skip
     """Forget all that a connection (`tenant.name`) was given or said; with `since` (seconds since 1970) what came after
     that alone. What is on its way to it stays known. What is known of people stays too: whoever states it next, or a
-    catch-up, tells it again. Written into the journal when it begins."""
+    catch-up, tells it again; with `tell` that catch-up is asked with the last part. Written into the journal when it
+    begins."""
     done, tenant = Forgotten(), connection.partition(".")[0]
     with ledger.transaction() as tx:
         begun = tx.cursor(_place(connection))
         done.resumed = begun is not None
         if begun is None:
             begun = _begin(tx, journal, connection, tenant, by, since)
+        begun = {**begun, "tell": tell or begun.get("tell", False)}
+        tx.move_cursor(_place(connection), begun)
     while begun is not None:
         with ledger.transaction() as tx:
             tx.hold_door()
@@ -57,7 +61,6 @@ def _begin(
 ) -> Mapping[str, Any]:
     first = 0 if since is None else first_since(tx, since)
     begun = {"after": "", "first": tx.last_seq() + 1 if first is None else first, "last": tx.last_seq()}
-    tx.move_cursor(_place(connection), begun)
     facts = {"connection": connection} | ({"since": since} if since is not None else {})
     journal.write(tx, Entry(
         tenant=tenant, kind="operator", act="connection.forgotten", actor=by.actor, outcome="done", facts=facts,
@@ -78,8 +81,11 @@ def _forget_part(
         done.entries += number
         done.records += bool(number)
 
-    after = acceptance.news.pass_by(tx, connection.partition(".")[0], begun["after"], part, forget)
+    tenant = connection.partition(".")[0]
+    after = acceptance.news.pass_by(tx, tenant, begun["after"], part, forget)
     if after is None:
+        if begun["tell"]:
+            ask_for_reader(tx, tenant, connection, cause="forgotten")
         tx.sql.execute(delete(cursors).where(cursors.c.connection == _place(connection)))
         return None
     begun = {**begun, "after": after}

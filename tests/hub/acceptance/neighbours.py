@@ -72,6 +72,7 @@ class Clock:
 class Neighbours:
     def __init__(self, ledger: Ledger, clock: Clock, *, insee: str = "93066", portal: str = "portail") -> None:
         self.ledger, self.clock, self._events = ledger, clock, 0
+        self.echoes: set[int | None] = set()
         members = [
             ConnectionRouting(
                 f"{TOWN}.{name}", TOWN, name, name, {MOVED: Consumed(MOVED, 2, fields, "linked")}, publishes=("*",)
@@ -115,6 +116,8 @@ class Neighbours:
         event = Event(type=MOVED, version=2, source=f"/{TOWN}/{by}", id=event_id or f"e{self._events}", data=data)
         (verdict,) = self.acceptance.submit(self.ledger, self.origin(by), [event])
         self.clock.now += 1
+        if verdict.outcome == "echo":
+            self.echoes.add(verdict.seq)
         return verdict
 
     def origin(self, by: str) -> Origin:
@@ -218,14 +221,26 @@ def by_number(system: str, who: str, **more: Any) -> dict[str, Any]:
 
 
 def knows(town: Neighbours, package: str) -> str:
-    """Where a package holds Aude to live: what it took or said last."""
-    name, said = f"{TOWN}.{package}", list[tuple[float, int, str]]()
+    """Where a package holds Aude to live: what it took or said last. What it took or said of a day to come it holds
+    from that day, unless it takes or says something else before that is news."""
+    name, heard = f"{TOWN}.{package}", list[tuple[float, int, Event]]()
     with town.ledger.reading() as tx:
         seqs = list(tx.sql.execute(text("SELECT seq FROM events ORDER BY seq")).scalars())
         rows = [row for row in tx.deliveries_of(seqs) if row.connection == name and row.state == "delivered"]
         taken = {row.seq: row.at for row in rows}
         for seq, stored in tx.load(seqs).items():
             if stored.event.type == MOVED and (seq in taken or stored.origin == name):
-                street = stored.event.data["new_address"]["value"]["street"]
-                said.append((taken.get(seq, stored.accepted_at), seq, street))
-    return max(said)[2]
+                heard.append((taken.get(seq, stored.accepted_at), seq, stored.event))
+    holds, later, begins = "", "", float("inf")
+    for at, seq, event in sorted(heard, key=lambda one: one[:2]):
+        if begins <= at:
+            holds, begins = later, float("inf")
+        street, day = event.data["new_address"]["value"]["street"], event.data.get("effective_on")
+        starts = datetime.fromisoformat(f"{day}T00:00:00+01:00").timestamp() if day else 0.0
+        if starts > at:
+            later, begins = street, starts
+            continue
+        holds = street
+        if seq not in town.echoes:
+            begins = float("inf")
+    return later if begins <= town.clock.now else holds

@@ -267,6 +267,37 @@ def test_what_may_have_reached_its_origin_is_followed_by_what_it_said(town: Read
     assert town.moves("publik", "1", "rue Encore", "2026-04-03") == []
 
 
+def test_who_says_what_is_on_its_way_to_it_has_it_though_it_refuses_that(town: Readers) -> None:
+    town.moves("publik", "1", "rue Autre", "2026-04-02")
+    assert town.moves("koha", "1", "rue Autre", "2026-04-03") == []
+    town.end("koha", town.waiting("koha")[0], REFUSED)
+
+    assert town.moves("publik", "1", "rue Autre", "2026-04-04") == []
+    assert town.moves("publik", "1", "rue Neuve", "2026-05-02") == ["koha"]  # which it had before
+
+
+def test_all_that_is_on_its_way_to_who_says_something_newer_is_given_up(town: Readers) -> None:
+    for day, street in enumerate(("rue Autre", "rue Longue", "rue Courte", "rue Droite", "rue Basse"), 2):
+        assert town.moves("publik", "1", street, f"2026-04-0{day}") == ["koha"]
+
+    assert town.moves("koha", "1", "rue Encore", "2026-04-09") == ["publik"]
+
+    assert town.waiting("koha") == []
+
+
+def test_of_much_that_is_on_its_way_the_same_value_and_other_fields_stay(town: Readers) -> None:
+    town.tell("publik", "1", CONTACT, email=said("a@courriel.example", "publik"))
+    for day, street in enumerate(("rue Encore", "rue Longue", "rue Courte", "rue Droite"), 2):
+        town.moves("publik", "1", street, f"2026-04-0{day}")
+
+    town.moves("koha", "1", "rue Encore", "2026-04-09")
+
+    shown = [town.end("koha", town.waiting("koha")[0]) for _ in range(2)]
+    assert [set(one) & {"email", "new_address"} for one in shown] == [{"email"}, {"new_address"}]
+    assert shown[1]["new_address"]["value"]["street"] == "rue Encore"
+    assert town.waiting("koha") == []
+
+
 def test_what_else_was_on_its_way_is_said_again(town: Readers) -> None:
     both = {"email": said("a@courriel.example", "publik"), "phone": said("01 99 00 00 12", "publik")}
     town.tell("publik", "1", CONTACT, **both)

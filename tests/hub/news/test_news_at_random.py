@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, example, given, note, settings
 from hypothesis import strategies as st
 
 from bus.ledger import Ledger
@@ -117,6 +117,10 @@ def current(town: Readers) -> str | None:
 
 @settings(max_examples=25, deadline=None, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck))
 @given(STEPS)
+@example([  # koha says what is first and last on its way to it: what is between them is given up
+    ("says", "publik", "rue Neuve", 0), ("says", "publik", "rue Vieille", -1), ("says", "publik", "rue Neuve", 0),
+    ("says", "koha", "rue Neuve", -2),
+])  # fmt: skip
 def test_in_the_end_each_has_what_is_known_now(steps: list[tuple[object, ...]]) -> None:
     note(f"{steps}")
     with world() as made:
