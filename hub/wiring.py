@@ -42,6 +42,7 @@ from hub.acceptance.restating import restate
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.news import Digests
 from hub.citizens.pending import PURPOSE as PENDING_PAIRS
 from hub.citizens.pending import PendingPairs
 from hub.citizens.rekeying import make_keys_anew
@@ -88,7 +89,15 @@ from hub.settings.plain import Unreadable, to_plain
 from hub.settings.reading import connectors_dir, load_settings
 from hub.storage import connection_secrets as secrets_kept
 from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
-from hub.storage.directory_items import CONNECTION, Items, Key, differences, digest_standing, read_standing, was_loaded
+from hub.storage.directory_items import (
+    CONNECTION,
+    Key,
+    Standing,
+    differences,
+    digest_standing,
+    read_standing,
+    was_loaded,
+)
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PURPOSE, PersonKeys
 from hub.storage.root_key import open_root_key
@@ -139,12 +148,13 @@ class Hub:
         self.documents = DocumentStore(
             settings.documents, key, documents.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
         )
-        self.declared = declared_items(settings, self.registry)
+        pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
+        self._pilot = Digests(pepper).of_pilot
+        self.declared = declared_items(settings, self.registry, self._pilot)
         self.connections: dict[str, Connection] = {}
         self.lacks: dict[str, str] = {}  # why this process cannot call a connection, by name
         self.files_differ = False
         self._changed = threading.Event()  # something is to be taken up
-        pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
         communes = dated_communes(self.ledger)
         self.current = CurrentDirectory(self._first_directory(), self._directory_at, self._changed.set)
@@ -251,7 +261,7 @@ class Hub:
         """Read the files again and make the directory what they declare, for all processes; all or nothing. Raises
         ConfigError with the first fault, StillOpen."""
         settings = self._read_again() if self._read_again is not None else self.settings
-        self.declared = declared_items(settings, self.registry)
+        self.declared = declared_items(settings, self.registry, self._pilot)
         self.settings = self._with_files(settings)
         found = self._load(by=by, remove=remove, dry_run=dry_run, when=when)
         if found.written:
@@ -267,8 +277,9 @@ class Hub:
     def _load(self, *, by: str = "", remove: Collection[str] = (), dry_run: bool = False,
               when: When = lambda tx: True) -> DirectoryChange:  # fmt: skip
         return load_directory(
-            self.ledger, self.journal, self.declared, self._directory_of, by=by or f"process:{self.owner}"[:128],
-            remove=remove, dry_run=dry_run, when=when,
+            self.ledger, self.journal, self.declared,
+            lambda items, version: self._directory_of(Standing(items), version),
+            by=by or f"process:{self.owner}"[:128], remove=remove, dry_run=dry_run, when=when,
         )  # fmt: skip
 
     def _with_files(self, settings: HubSettings) -> HubSettings:
@@ -280,18 +291,18 @@ class Hub:
     def _first_directory(self) -> Directory:
         with self.ledger.reading() as tx:
             try:
-                return self._directory_at(tx, tx.directory) if tx.directory else self._directory_of(self.declared, 0)
+                version = tx.directory
+                return self._directory_of(read_standing(tx, version) if version else Standing(self.declared), version)
             except Unreadable as error:
                 raise DirectoryBehind(f"the directory cannot be read here ({error})") from error
 
     def _directory_at(self, tx: Transaction, version: int) -> Directory:
-        items, since = read_standing(tx, version)
-        return self._directory_of(items, version, since)
+        return self._directory_of(read_standing(tx, version), version)
 
-    def _directory_of(self, items: Items, version: int, since: Mapping[Key, int] | None = None) -> Directory:
+    def _directory_of(self, standing: Standing, version: int) -> Directory:
         return directory_of(
-            items, version, hears=_manifest("webhook").consumes, knows=self.registry.versions,
-            grants=Grants.of_items, since=since,
+            standing, version, hears=_manifest("webhook").consumes, knows=self.registry.versions,
+            grants=Grants.of_items,
         )  # fmt: skip
 
     def _counts(self) -> tuple[int, int]:
@@ -322,8 +333,8 @@ class Hub:
         with self.ledger.reading() as tx:
             made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
         self.files_differ = made_of != digest_of(self.declared)
+        self.observation.begin_anew()
         if self._working:
-            self.observation.note_modes()
             self._run_connections(directory)
 
     def _settings_for(self, directory: Directory) -> HubSettings:
@@ -418,8 +429,12 @@ class Hub:
             yield ConnectionSource(
                 name=name, tenant=routing.tenant, system=routing.system, answers=manifest.answers,
                 answer=connection.answer, concurrency=manifest.concurrency, mode=routing.mode,
-                pilot_procedures=routing.pilot_procedures, pilot_citizens=routing.pilot_citizens, rate=connection.rate,
+                pilot_procedures=routing.pilot_procedures, in_pilot=self._in_pilot(routing), rate=connection.rate,
             )  # fmt: skip
+
+    def _in_pilot(self, routing: ConnectionRouting) -> Callable[[str], bool]:
+        named, digest = frozenset(routing.pilot_citizens), self._pilot
+        return lambda reference: bool(named) and digest(routing.system, reference) in named
 
     def _webhooks(self, directory: Directory) -> Iterator[Connection]:
         manifest = _manifest("webhook")
@@ -474,7 +489,6 @@ class Hub:
         """Workers and pollers of all connections, or of those named."""
         with self._reloading:
             self._only, self._working = only, True
-            self.observation.note_modes()
             self._run_connections(self._built or self.current.directory)
         self._thread("kept calls", self._hand_in_kept)
         self._watch_as("worker")
@@ -774,14 +788,14 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
     )  # fmt: skip
 
 
-def declared_items(settings: HubSettings, registry: Registry) -> dict[Key, Any]:
-    """What settings and the files that they name declare, as items of the directory. Raises ConfigError with the first
-    fault."""
+def declared_items(settings: HubSettings, registry: Registry, pilot: Callable[[str, str], str]) -> dict[Key, Any]:
+    """What settings and the files that they name declare, as items of the directory. `pilot`: the digest of who is in
+    one. Raises ConfigError with the first fault."""
     manifests = find_manifests(settings.connectors_dir)
     catalogue = procedures.load_procedures(settings.procedures_dir)
     grants = Grants.load(settings.grants_dir, known_to_grants(settings, catalogue, registry.schemas, manifests))
     connections = [
-        declared_connection(item, _manifest(item.connector, settings.connectors_dir))
+        declared_connection(item, _manifest(item.connector, settings.connectors_dir), pilot)
         for item in settings.connections.values()
     ]
     return items_of(settings.tenants, connections, catalogue, {one.id: grant_item(one) for one in grants.all()})

@@ -135,7 +135,7 @@ class Poller:
             token = tx.take_lease(self._name, self._owner, self._lease)
             paused = self.connection in tx.paused()
             cursor = tx.cursor(self._cursor)
-            observes = self._observation is not None and self._observation.observes(self.connection)
+            observes = self._observation is not None and self._observation.observes(self.connection, tx)
             behind = not observes and keeps_calls(tx, self.connection)
         self.active = token is not None
         if token is None or paused or behind:
@@ -182,7 +182,10 @@ class Poller:
                 raise TryLater("the connection was paused meanwhile")
 
         def settle(tx: Transaction, last: Sequence[Verdict]) -> None:
-            """What is refused is kept before the cursor passes it."""
+            """What is refused is kept before the cursor passes it; a poll that began before the connection observed
+            ends here."""
+            if self._observation is not None:
+                self._observation.must_not_observe(self.connection, tx)
             part = events[len(verdicts) : len(verdicts) + len(last)]
             said = [(event, verdict.error) for event, verdict in zip(part, last, strict=True)]
             settle_polled(tx, self.connection, origin.tenant, said)

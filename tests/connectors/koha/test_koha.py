@@ -478,20 +478,24 @@ def test_it_lists_who_has_a_card_page_by_page_and_a_broken_record_hides_nobody(
             twin.add(f"C{number}", **LIBRARY, date_of_birth="1987-03-09", gender="F")
         twin.add(None, surname="Sanscarte", firstname="Ilyès", date_of_birth="1962-04-11")
         twin.add("C900", surname={"nom": "Illisible"}, firstname="Odette", date_of_birth="1984-03-09")
-        twin.add("C901", surname="Sansjour", firstname="Odette")
+        twin.add("C901", surname="Autre", firstname="Odette", gender="O", date_of_birth="1984-03-09")
+        twin.add("C902", surname="Sansjour", firstname="Odette, Marie-Line Jeanne")
         pages = list(koha(twin).people())
 
     people = [person for page in pages for person in page.people]
     assert len(pages) >= 3
-    assert len(people) == 206
+    assert len(people) == 207
     assert people[0] == {
         "identity": {"family_name": "Quenneville", "given_names": ["Solène"], "gender": "female",
                      "birthdate": "1987-03-09"},
         "references": [{"system": "koha", "id": "C0"}],
     }  # fmt: skip
-    assert "birthdate" not in people[-1]["identity"]
+    assert people[-2]["identity"] == {
+        "family_name": "Autre", "given_names": ["Odette"], "birthdate": "1984-03-09"
+    }  # fmt: skip
+    assert people[-1]["identity"] == {"family_name": "Sansjour", "given_names": ["Odette, Marie-Line Jeanne"]}
     faults = [fault for page in pages for fault in page.faults]
-    assert [(fault.code, fault.key) for fault in faults] == [("not_a_text", "207")]
+    assert [(fault.code, fault.place) for fault in faults] == [("not_a_text", "/6 /surname")]
     assert "Illisible" not in str(faults) + caplog.text
 
 
