@@ -216,8 +216,14 @@ def _status(hub: Hub, connection: str, load_id: str) -> dict[str, Any]:
         "load": row.id, "connection": connection, "assessment": row.assessment, "by": row.actor, "state": state,
         "began": utc_text(row.started_at), "ended": utc_text(row.ended_at) if row.ended_at else None,
         "reached": row.reached, "counts": json.loads(row.counts), "pending": waiting,
-        "telling": telling, "sources": sources,
+        "telling": telling, "sources": sources, "asked": [one for one in sources if _can_be_asked(hub, one)],
     }  # fmt: skip
+
+
+def _can_be_asked(hub: Hub, source: str) -> bool:
+    """Whether the hub asks this source itself for what it keeps no more."""
+    found, member = hub.connections.get(source), hub.acceptance.directory.connections.get(source)
+    return found is not None and found.manifest.states_again and member is not None and member.mode != "observe"
 
 
 def _say_status(found: Mapping[str, Any]) -> None:
@@ -226,7 +232,8 @@ def _say_status(found: Mapping[str, Any]) -> None:
     if found["telling"]:
         typer.echo(f"{found['telling']} people are still looked at for what is to be told.")
     for source, number in found["sources"].items():
-        typer.echo(f"{source} must state {number} value(s) again: --missing {source} says of whom.")
+        word = "is asked for" if source in found["asked"] else "must state"
+        typer.echo(f"{source} {word} {number} value(s) again: --missing {source} says of whom.")
     typer.echo(f"{found['pending']} still wait for their person. Impact assessment: {found['assessment']}.")
 
 

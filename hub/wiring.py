@@ -203,7 +203,7 @@ class Hub:
         self._watching = False
         self._runs: dict[
             tuple[str, str], tuple[object, ...]
-        ] = {}  # `worker`, `poller` or `answers`, and a name: as what
+        ] = {}  # `worker`, `poller`, `asker` or `answers`, and a name: as what
         self._ends: dict[tuple[str, str], threading.Event] = {}  # what ends one of them before all the others
         self._roles: set[str] = set()
         self._hooks_read = self._secrets_read = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from typer.testing import CliRunner
 
 from bus.tables import events
@@ -145,3 +145,54 @@ def test_what_the_package_lacks_is_counted_and_the_source_given_its_own_identifi
         ((kind, facts),) = tx.sql.execute(shown).all()
     assert kind == "read"
     assert "F-1" not in facts
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Town]:
+    """A library that can list its people and state again, and a package that can do neither."""
+    (tmp_path / "koha.secret").write_text("clef-koha", "utf-8")
+    settings = {"base_url": "http://127.0.0.1:9/api/v1", "client_id": "hub", "client_secret": {"file": "koha.secret"}}
+    town = Town(tmp_path, {"koha": {"connector": "koha", "settings": settings}, "famille": {}, "publik": {}})
+    yield town
+    town.close()
+
+
+def unpaired(desk: Desk) -> list[str]:
+    return [one["connection"] for one in orjson.loads(desk.run("connection", "list", "--json")) if one.get("to_load")]
+
+
+def test_the_list_says_of_whom_nobody_was_ever_paired_until_a_load_is_written(library: Town) -> None:
+    desk = Desk(library)
+    assert unpaired(desk) == [KOHA]
+    desk.load("--from", str(desk.file), code=1)
+    assert unpaired(desk) == [KOHA]
+
+    written = desk.data("--from", str(desk.file), *AIPD, code=1)
+    assert unpaired(desk) == []
+    desk.load("--undo", written["load"], "--reason", "autre ville")
+    assert unpaired(desk) == [KOHA]
+
+
+def test_a_package_whose_people_are_known_by_a_file_of_links_is_not_to_be_loaded(library: Town) -> None:
+    desk = Desk(library)
+    import_links(library.hub.ledger, library.hub.acceptance, TENANT, HEADER + KNOWN.replace("publik;P-1", "koha;K-1"))
+    assert unpaired(desk) == []
+
+
+def test_a_status_tells_the_sources_that_are_asked_from_those_whose_staff_must_act(library: Town) -> None:
+    desk = Desk(library)
+    file = desk.file.with_name("familles.csv")
+    file.write_text(PEOPLE.replace("K-", "F-"), encoding="utf-8")
+    reader = f"{TENANT}.famille"
+    written = orjson.loads(desk.run("connection", "load", reader, "--from", str(file), *AIPD, "--json", code=1))["load"]
+    with library.hub.ledger.transaction() as tx:
+        row = {"reader": reader, "tenant": TENANT, "cause": f"load:{written}", "seq": 0, "due": tx.now, "asked_at": 1.0}
+        tx.sql.execute(insert(catch_ups), [
+            {**row, "citizen_id": "c-1", "field": "new_address", "origin": KOHA},
+            {**row, "citizen_id": "c-1", "field": "email", "origin": f"{TENANT}.publik"},
+        ])  # fmt: skip
+    found = orjson.loads(desk.run("connection", "load", reader, "--status", written, "--json"))
+    assert (found["asked"], found["sources"]) == ([KOHA], {KOHA: 1, f"{TENANT}.publik": 1})
+    said = desk.run("connection", "load", reader, "--status", written)
+    assert f"{KOHA} is asked for 1 value(s)" in said
+    assert f"{TENANT}.publik must state 1 value(s)" in said
