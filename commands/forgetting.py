@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -38,8 +39,8 @@ def connection_forget(
     ] = "",
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """A package was restored from its own backup: what it was given and said is forgotten, and told again when anybody
-    states it. Called again after a stop, it goes on where it was."""
+    """A package was restored from its own backup: what it was given and said is forgotten, and what is known now is
+    told again. Called again after a stop, it goes on where it was."""
     moment, decider = _moment(since), justified(by, reason)
 
     def act(hub: Hub) -> Forgotten:
@@ -52,7 +53,7 @@ def connection_forget(
     if as_json:
         print_json(asdict(done))
         return
-    typer.echo(f"{done.entries} things forgotten, of {done.records} fields of people.")
+    typer.echo(f"Forgotten what it was given or said of {done.records} fields of people ({done.entries} entries).")
 
 
 def _moment(text: str) -> float | None:
@@ -62,4 +63,6 @@ def _moment(text: str) -> float | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         fail("--since is a moment, as 2026-03-02T08:00:00+01:00")
-    return at.timestamp() if at.tzinfo is not None else fail("--since needs its offset, as +01:00")
+    if at.tzinfo is None:
+        fail("--since needs its offset, as +01:00")
+    return at.timestamp() if at.timestamp() <= time.time() else fail("--since is yet to come")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 parked_app = typer.Typer(no_args_is_help=True, help="Deliveries that wait for an operator.")
 
 
-connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, pause, resume, retry.")
+connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: add and load one, state, pause, mend.")
 
 
 @connection_app.command("list")

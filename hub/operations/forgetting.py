@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, select
 from bus.ledger import Ledger, Transaction
 from bus.tables import OPEN, cursors, deliveries
 from hub.acceptance.accept import Acceptance
+from hub.citizens.catch_ups import ask_for_reader
 from hub.citizens.news import OBSERVES, SEQ, Known, short
 from hub.journal.entries import Entry, Journal, Justification
 from hub.operations.heard import first_since
@@ -37,8 +38,8 @@ def forget_reader(
     since: float | None = None, *, part: int = PART,
 ) -> Forgotten:  # fmt: skip
     """Forget all that a connection (`tenant.name`) was given or said; with `since` (seconds since 1970) what came after
-    that alone. What is on its way to it stays known. What is known of people stays too: whoever states it next, or a
-    catch-up, tells it again. Written into the journal when it begins."""
+    that alone. What is on its way to it stays known. What is known of people stays too, and is asked for at the
+    end: it is told what it lacks then. Written into the journal when it begins."""
     done, tenant = Forgotten(), connection.partition(".")[0]
     with ledger.transaction() as tx:
         begun = tx.cursor(_place(connection))
@@ -80,6 +81,7 @@ def _forget_part(
 
     after = acceptance.news.pass_by(tx, connection.partition(".")[0], begun["after"], part, forget)
     if after is None:
+        ask_for_reader(tx, connection.partition(".")[0], connection, cause="forgotten")
         tx.sql.execute(delete(cursors).where(cursors.c.connection == _place(connection)))
         return None
     begun = {**begun, "after": after}
