@@ -887,6 +887,12 @@ class Transaction:
             self.woke = True
         return changed == 1
 
+    def open_of(self, connection: str, keys: Collection[str]) -> list[int]:
+        """Its deliveries of these order keys that are not over, oldest first."""
+        row = deliveries.c
+        query = select(row.seq).where(row.connection == connection, _IS_OPEN, row.order_key.in_(sorted(keys)))
+        return [found.seq for found in self.sql.execute(query.order_by(row.seq))]
+
     def on_their_way(
         self, connections: Sequence[str], keys: Collection[str], requests: Collection[str],
         shown: Collection[str] = (),

@@ -42,8 +42,10 @@ def connection_list(
     config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Each connection with its deliveries by state; of a package that pulls, when it last called, the last number that
-    it was given, and the alarm; and which version of the directory each process works by."""
+    it was given, and the alarm; of one whose people were never paired, that a load is to be run; and which version of
+    the directory each process works by."""
     from hub.acceptance.pulling import standing_pulls
+    from hub.operations.first_load import to_load
     from hub.operations.processes import running
 
     def pulls_of(tx: Transaction) -> dict[str, dict[str, Any]]:
@@ -56,6 +58,11 @@ def connection_list(
         with hub.ledger.reading() as tx:
             counts, paused, faults = tx.counts(), tx.paused(), tx.pause_faults()
             found, pulled = running(tx), pulls_of(tx)
+            unpaired = {
+                name
+                for name, one in hub.connections.items()
+                if one.manifest.lists_people and to_load(tx, one.tenant, one.system, name)
+            }
         directory = hub.current.directory
         items = directory.declared
         return [
@@ -64,6 +71,7 @@ def connection_list(
                 "mode": directory.connections[name].mode, "paused": paused.get(name), "fault": faults.get(name),
                 "since_version": directory.shown_since(name),
             }
+            | ({"to_load": True} if name in unpaired else {})
             | pulled.get(name, {})
             | counts.get(name, {})
             for name in sorted(directory.connections)

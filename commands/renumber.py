@@ -63,9 +63,10 @@ def connection_renumber(
                     facts={"connection": connection, "of": kind, "number": len(plan.known)},
                     personal={"reason": decider.reason},
                 ))  # fmt: skip
-            piloted = {native for system, native in member.pilot_citizens if system == member.system}
+            named, digest = set(member.pilot_citizens), hub.acceptance.news.digests.of_pilot
+            piloted = [native for native in plan.known if digest(member.system, native) in named]
             return asdict(plan) | {
-                "known": len(plan.known), "written": written, "piloted": len(piloted & plan.known.keys()),
+                "known": len(plan.known), "written": written, "piloted": len(piloted),
             }  # fmt: skip
 
     done = with_hub(config, act)

@@ -75,13 +75,15 @@ class Caller:
 
 
 class Access:
-    """Checks tokens. What the database says of a client is believed for CACHE_SECONDS."""
+    """Checks tokens. What the database says of a client is believed for CACHE_SECONDS, and no longer than the directory
+    stands that says as whom it speaks."""
 
     def __init__(self, services: Services, tokens: Tokens) -> None:
         self._ledger = services.ledger
-        self._deliveries = services.deliveries
+        self._deliveries, self._acceptance = services.deliveries, services.acceptance
         self._tokens = tokens
         self._known: dict[str, tuple[Caller, float, float]] = {}
+        self._directory = services.acceptance.directory
         self._looking: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[Caller]] = {}
 
     async def caller(self, request: Request, scope: str) -> Caller:
@@ -99,6 +101,9 @@ class Access:
         return caller
 
     def _remembered(self, token: str) -> Caller | None:
+        if self._directory is not self._acceptance.directory:
+            self._known.clear()
+            self._directory = self._acceptance.directory
         known = self._known.get(token)
         if known is None or known[1] < time.monotonic() or known[2] <= self._ledger.now():
             return None

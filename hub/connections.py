@@ -89,6 +89,12 @@ class Connection:
         with self.logging_details():
             yield from self.connector.people()
 
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        """What the package knows of these people; its connector is made when first asked."""
+        self.note_resumed()
+        with self.logging_details():
+            yield from self.connector.state(references)
+
     def log_detail(self, error: object) -> None:
         """Log what an error of the connector says to IT staff alone."""
         if isinstance(error, HubError) and error.detail:

@@ -42,6 +42,7 @@ from hub.acceptance.restating import restate
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.news import Digests
 from hub.citizens.pending import PURPOSE as PENDING_PAIRS
 from hub.citizens.pending import PendingPairs
 from hub.citizens.rekeying import make_keys_anew
@@ -66,9 +67,11 @@ from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
 from hub.operations import processes
+from hub.operations.asking import Asking, place_of
 from hub.operations.catching_up import CatchingUp
 from hub.operations.directory_change import DirectoryChange, StillOpen, load_directory
 from hub.operations.household_numbers import settle_households
+from hub.operations.lacking import still_lacked
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.pairing_later import PairingLater
@@ -86,7 +89,15 @@ from hub.settings.plain import Unreadable, to_plain
 from hub.settings.reading import connectors_dir, load_settings
 from hub.storage import connection_secrets as secrets_kept
 from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
-from hub.storage.directory_items import CONNECTION, Items, Key, differences, digest_standing, read_standing, was_loaded
+from hub.storage.directory_items import (
+    CONNECTION,
+    Key,
+    Standing,
+    differences,
+    digest_standing,
+    read_standing,
+    was_loaded,
+)
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PURPOSE, PersonKeys
 from hub.storage.root_key import open_root_key
@@ -137,12 +148,13 @@ class Hub:
         self.documents = DocumentStore(
             settings.documents, key, documents.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
         )
-        self.declared = declared_items(settings, self.registry)
+        pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
+        self._pilot = Digests(pepper).of_pilot
+        self.declared = declared_items(settings, self.registry, self._pilot)
         self.connections: dict[str, Connection] = {}
         self.lacks: dict[str, str] = {}  # why this process cannot call a connection, by name
         self.files_differ = False
         self._changed = threading.Event()  # something is to be taken up
-        pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
         communes = dated_communes(self.ledger)
         self.current = CurrentDirectory(self._first_directory(), self._directory_at, self._changed.set)
@@ -185,6 +197,7 @@ class Hub:
         self.team = Team(self.ledger)
         self.workers: dict[str, Worker] = {}
         self.pollers: dict[str, Poller] = {}
+        self.askers: dict[str, Poller] = {}
         self._only: Sequence[str] | None = None
         self._working = False
         self._watching = False
@@ -248,7 +261,7 @@ class Hub:
         """Read the files again and make the directory what they declare, for all processes; all or nothing. Raises
         ConfigError with the first fault, StillOpen."""
         settings = self._read_again() if self._read_again is not None else self.settings
-        self.declared = declared_items(settings, self.registry)
+        self.declared = declared_items(settings, self.registry, self._pilot)
         self.settings = self._with_files(settings)
         found = self._load(by=by, remove=remove, dry_run=dry_run, when=when)
         if found.written:
@@ -264,8 +277,9 @@ class Hub:
     def _load(self, *, by: str = "", remove: Collection[str] = (), dry_run: bool = False,
               when: When = lambda tx: True) -> DirectoryChange:  # fmt: skip
         return load_directory(
-            self.ledger, self.journal, self.declared, self._directory_of, by=by or f"process:{self.owner}"[:128],
-            remove=remove, dry_run=dry_run, when=when,
+            self.ledger, self.journal, self.declared,
+            lambda items, version: self._directory_of(Standing(items), version),
+            by=by or f"process:{self.owner}"[:128], remove=remove, dry_run=dry_run, when=when,
         )  # fmt: skip
 
     def _with_files(self, settings: HubSettings) -> HubSettings:
@@ -277,18 +291,18 @@ class Hub:
     def _first_directory(self) -> Directory:
         with self.ledger.reading() as tx:
             try:
-                return self._directory_at(tx, tx.directory) if tx.directory else self._directory_of(self.declared, 0)
+                version = tx.directory
+                return self._directory_of(read_standing(tx, version) if version else Standing(self.declared), version)
             except Unreadable as error:
                 raise DirectoryBehind(f"the directory cannot be read here ({error})") from error
 
     def _directory_at(self, tx: Transaction, version: int) -> Directory:
-        items, since = read_standing(tx, version)
-        return self._directory_of(items, version, since)
+        return self._directory_of(read_standing(tx, version), version)
 
-    def _directory_of(self, items: Items, version: int, since: Mapping[Key, int] | None = None) -> Directory:
+    def _directory_of(self, standing: Standing, version: int) -> Directory:
         return directory_of(
-            items, version, hears=_manifest("webhook").consumes, knows=self.registry.versions,
-            grants=Grants.of_items, since=since,
+            standing, version, hears=_manifest("webhook").consumes, knows=self.registry.versions,
+            grants=Grants.of_items,
         )  # fmt: skip
 
     def _counts(self) -> tuple[int, int]:
@@ -319,8 +333,8 @@ class Hub:
         with self.ledger.reading() as tx:
             made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
         self.files_differ = self._differ(made_of)
+        self.observation.begin_anew()
         if self._working:
-            self.observation.note_modes()
             self._run_connections(directory)
 
     def _settings_for(self, directory: Directory) -> HubSettings:
@@ -422,8 +436,12 @@ class Hub:
             yield ConnectionSource(
                 name=name, tenant=routing.tenant, system=routing.system, answers=manifest.answers,
                 answer=connection.answer, concurrency=manifest.concurrency, mode=routing.mode,
-                pilot_procedures=routing.pilot_procedures, pilot_citizens=routing.pilot_citizens, rate=connection.rate,
+                pilot_procedures=routing.pilot_procedures, in_pilot=self._in_pilot(routing), rate=connection.rate,
             )  # fmt: skip
+
+    def _in_pilot(self, routing: ConnectionRouting) -> Callable[[str], bool]:
+        named, digest = frozenset(routing.pilot_citizens), self._pilot
+        return lambda reference: bool(named) and digest(routing.system, reference) in named
 
     def _webhooks(self, directory: Directory) -> Iterator[Connection]:
         manifest = _manifest("webhook")
@@ -464,7 +482,8 @@ class Hub:
         self._thread("replays", lambda stop: self.replays.run(stop, lambda: self.relay.active))
         catching_up = CatchingUp(
             self.ledger, lambda: self.acceptance.directory, partial(restate, self.acceptance),
-            partial(take_effect, self.acceptance), per_second=self.settings.limits.catch_ups_per_second,
+            partial(take_effect, self.acceptance), lambda tx, missed: still_lacked(tx, self.acceptance, missed).lacked,
+            per_second=self.settings.limits.catch_ups_per_second,
         )  # fmt: skip
         self._thread("catching up", lambda stop: catching_up.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
@@ -477,7 +496,6 @@ class Hub:
         """Workers and pollers of all connections, or of those named."""
         with self._reloading:
             self._only, self._working = only, True
-            self.observation.note_modes()
             self._run_connections(self._built or self.current.directory)
         self._thread("kept calls", self._hand_in_kept)
         self._watch_as("worker")
@@ -496,7 +514,7 @@ class Hub:
         for end in list(self._ends.values()):
             end.set()
         self.ledger.wake()
-        for poller in self.pollers.values():
+        for poller in [*self.pollers.values(), *self.askers.values()]:
             poller.hurry()
         for worker in self.workers.values():
             worker.poke()
@@ -531,7 +549,12 @@ class Hub:
             "stuck_queues": self.relay.stuck(),
             "workers": {name: worker.active for name, worker in self.workers.items()},
             "pollers": {name: poller.active for name, poller in self.pollers.items()},
-            "poll_troubles": {name: poller.trouble for name, poller in self.pollers.items() if poller.trouble},
+            "poll_troubles": {
+                name: poller.trouble
+                for some in (self.askers, self.pollers)
+                for name, poller in some.items()
+                if poller.trouble
+            },
             "breakers": sorted(away),
             "directory": self.current.directory.version,
             "directory_behind": self.current.behind,
@@ -557,6 +580,8 @@ class Hub:
                 wanted["worker", name] = (id(one), one.rate)
             if one.manifest.poll_seconds is not None:
                 wanted["poller", name] = (id(one), one.poll_seconds)
+            if one.manifest.states_again:
+                wanted["asker", name] = (id(one), one.rate)
             if name in served:
                 wanted["answers", name] = (id(one),)
         for key in [key for key, how in self._runs.items() if wanted.get(key) != how]:
@@ -571,6 +596,8 @@ class Hub:
             self._start_worker(name, self.connections[name])
         elif what == "poller":
             self._start_poller(name, self.connections[name])
+        elif what == "asker":
+            self._start_asker(name, self.connections[name])
         else:
             end = self._ends[what, name] = threading.Event()
             self._thread(f"answers {name}", partial(self.sources.serve, name), end)
@@ -583,6 +610,8 @@ class Hub:
             self.workers.pop(name).poke()
         elif what == "poller":
             self.pollers.pop(name).hurry()
+        elif what == "asker":
+            self.askers.pop(name).hurry()
 
     def _seal(self, what: str) -> TransitSeal | None:
         """For what crosses a broker."""
@@ -611,6 +640,19 @@ class Hub:
         self.pollers[name] = poller
         end = self._ends["poller", name] = threading.Event()
         self._thread(f"poller {name}", poller.run, end)
+
+    def _start_asker(self, name: str, connection: Connection) -> None:
+        asking = Asking(
+            self.ledger, self.acceptance, name, connection.state, rate=lambda: connection.rate,
+            away=lambda: name in self.workers and self.workers[name].breaker.open,
+        )  # fmt: skip
+        asker = Poller(
+            name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), asking.poll, owner=self.owner,
+            every=asking.every, observation=self.observation, signals=self.signals, place=place_of(name),
+        )  # fmt: skip
+        self.askers[name] = asker
+        end = self._ends["asker", name] = threading.Event()
+        self._thread(f"asker {name}", asker.run, end)
 
     def _watch(self, stop: threading.Event) -> None:
         """Take up what was changed elsewhere, say that this process runs, and notice what stands still."""
@@ -753,14 +795,14 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
     )  # fmt: skip
 
 
-def declared_items(settings: HubSettings, registry: Registry) -> dict[Key, Any]:
-    """What settings and the files that they name declare, as items of the directory. Raises ConfigError with the first
-    fault."""
+def declared_items(settings: HubSettings, registry: Registry, pilot: Callable[[str, str], str]) -> dict[Key, Any]:
+    """What settings and the files that they name declare, as items of the directory. `pilot`: the digest of who is in
+    one. Raises ConfigError with the first fault."""
     manifests = find_manifests(settings.connectors_dir)
     catalogue = procedures.load_procedures(settings.procedures_dir)
     grants = Grants.load(settings.grants_dir, known_to_grants(settings, catalogue, registry.schemas, manifests))
     connections = [
-        declared_connection(item, _manifest(item.connector, settings.connectors_dir))
+        declared_connection(item, _manifest(item.connector, settings.connectors_dir), pilot)
         for item in settings.connections.values()
     ]
     return items_of(settings.tenants, connections, catalogue, {one.id: grant_item(one) for one in grants.all()})

@@ -72,7 +72,8 @@ class Manifest:
     households, and what it tells of a person says their name besides. `zone`: where the package's local dates are told;
     "" for the town's. `unknown`: what becomes of a status for a request that the hub does not know: `refuse`, or
     `skip`, counted and passed by. `lists_people`: it can be asked who its people are, for a first load.
-    `declared`: the tables of its kind (`http`, `deliver`, `webhook`, …), as they were written.
+    `states_again`: it can be asked what it knows of people whom it names. `declared`: the tables of its kind (`http`,
+    `deliver`, `webhook`, …), as they were written.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Manifest:
     zone: str = ""
     unknown: str = "refuse"
     lists_people: bool = False
+    states_again: bool = False
     declared: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @staticmethod
@@ -131,7 +133,7 @@ class Manifest:
             answers=tuple(_answered(item) for item in raw.get("answer", ())),
             speaks_for=tuple(raw.get("speaks_for", ())), household=raw.get("household", False),
             zone=raw.get("zone", ""), unknown=raw.get("unknown", "refuse"), lists_people="people" in raw,
-            declared=raw,
+            states_again="state" in raw, declared=raw,
         )  # fmt: skip
 
     def names_spoken_for(self, system: str) -> frozenset[str]:
@@ -183,7 +185,7 @@ def published(raw: Table) -> tuple[str, ...]:
     every `follow` says."""
     found = dict.fromkeys(
         item["type"]
-        for part in ("webhook", "poll", "dump", "sql", "returns", "answers")
+        for part in ("webhook", "poll", "state", "dump", "sql", "returns", "answers")
         for word in ("event", "change")
         for item in (raw.get(part) or {}).get(word, ())
     )

@@ -14,27 +14,24 @@ from connectors.sdk.values import present
 from schemas.identities import given_names
 
 Data = Mapping[str, Any]
+_SERVICE = "DGFiP"
 _PLACE = re.compile(r"(.*?)[\s,]*\b([0-9]{5})\s+(\D.*)")
 _POSTAL = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]*")
 
 
 def tax_situation(data: Data, year: int | None) -> dict[str, dict[str, Any]]:
     """The values by field. `year` is the one that was asked for; the situation may name its own."""
-    answer = _answer(data if data.get("annRevenu") is not None else {**data, "annRevenu": year})
+    answer = Answer(data if data.get("annRevenu") is not None else {**data, "annRevenu": year}, _SERVICE)
     of = answer.integer("annRevenu")
     if of is None or not 1990 <= of <= 2200:
         raise answer.malformed("annRevenu")
     [part] = TABLE["tax-situation"]
-    return part.values(answer, Said("DGFiP", str(of)))
+    return part.values(answer, Said(_SERVICE, str(of)))
 
 
 def declarants(data: Data) -> list[dict[str, Any]]:
     """The one or two people of the return."""
-    return _declarants(_answer(data))
-
-
-def _answer(data: Data) -> Answer:
-    return Answer(data, "DGFiP")
+    return _declarants(Answer(data, _SERVICE))
 
 
 def _declarants(answer: Answer) -> list[dict[str, Any]]:

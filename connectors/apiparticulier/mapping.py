@@ -55,10 +55,6 @@ def answered(data: Data, at: datetime) -> Answer:
 # The family, and its quotient. The family is always that of today
 
 
-def _scheme(family: Answer) -> str | None:
-    return _known_scheme(family.part("quotient_familial"), "fournisseur")
-
-
 def _known_scheme(quotient: Answer, name: str) -> str | None:
     return _one_of(quotient, name, ("CNAF", "MSA"))
 
@@ -78,7 +74,7 @@ def _month(family: Answer, name: str = "quotient_familial") -> str | None:
 
 
 def _said_by_scheme(family: Answer, said: Said) -> Said:
-    return replace(said, source=_scheme(family) or said.source)
+    return replace(said, source=_known_scheme(family.part("quotient_familial"), "fournisseur") or said.source)
 
 
 def _said_of_month(family: Answer, said: Said) -> Said | None:

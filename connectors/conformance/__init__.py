@@ -32,6 +32,7 @@ from connectors.conformance.leaks import fault_codes, leaks
 from connectors.conformance.listing import listing
 from connectors.conformance.misbehaviours import misbehaviours
 from connectors.conformance.outcome import TIERS, Outcome, Result, Rule, rules, verified
+from connectors.conformance.stating import stating
 from connectors.conformance.tidings import order, pages, polling, receiving, turns
 from connectors.sdk import Manifest
 
@@ -43,7 +44,7 @@ __all__ = [
 CHECKS: Mapping[str, Callable[[Examination], None]] = {
     "declaration": declaration, "probe": probe, "preparation": preparation, "outage": outage, "one-effect": one_effect,
     "refusals": refusals, "polling": polling, "receiving": receiving, "answering": answering,
-    "listing": listing,
+    "listing": listing, "stating": stating,
     "misbehaviours": misbehaviours, "contents": contents, "garbage-answers": garbage_answers,
     "garbage-calls": garbage_calls, "bad-record": bad_record, "contract": contract,
     "pages": pages, "turns": turns, "echo": echo, "order": order,

@@ -60,6 +60,7 @@ def _methods(exam: Examination, opened: Opened) -> None:
         (manifest.receives, "receive", bool(case.inbound)),
         (bool(manifest.answers), "answer", bool(case.asked)),
         (manifest.lists_people, "people", case.news is not None or bool(case.deliveries)),
+        (manifest.states_again, "state", case.news is not None),
     ):
         written = getattr(kind, method) is not getattr(Connector, method)
         if method == "send":

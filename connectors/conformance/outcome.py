@@ -20,7 +20,7 @@ _WORDS: Mapping[str, str] = {
     "answers": "it is asked nothing",
     "echoes": "no case of its own shows a value that it is told and tells",
     "lists": "it reads no list", "contract": "it names no contract of calls",
-    "people": "it cannot be asked for its people",
+    "people": "it cannot be asked for its people", "state": "it cannot be asked what it knows of somebody",
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Rule:
         done = {
             "consumes": bool(manifest.consumes), "polls": bool(manifest.poll_seconds), "receives": manifest.receives,
             "answers": bool(manifest.answers), "lists": _reads_lists(manifest),
-            "people": manifest.lists_people,
+            "people": manifest.lists_people, "state": manifest.states_again,
             "contract": bool({"openapi", "wsdl"} & manifest.declared.get("contract", {}).keys()),
             "echoes": bool(echoed(manifest)) and (manifest.folder / "case.py").exists(),
         }  # fmt: skip

@@ -77,14 +77,13 @@ def move_of(site: Site, news: News, row: Row) -> Move:
 
 def _place(code: str, city: str, country: str) -> dict[str, str]:
     """An address without a country is in France."""
-    told = values.country(country or "FR").value
-    if told is None:
-        raise InvalidMessage("le pays ne se lit pas", code="address")
-    if not city or (told == "FR" and not code):
+    home = values.country(country or "FR").value == "FR"
+    if not city or (home and not code):
         raise InvalidMessage("le code postal ou la ville manque", code="address")
-    if told == "FR":
-        return {"postal_code": _postal_code(code), "city": city}
-    return present({"postal_code": values.postal_code(code).value or "", "city": city, "country": told})
+    town = values.town(city, _postal_code(code) if home else code, country)
+    if town is None:
+        raise InvalidMessage("le pays ou le code postal ne se lit pas", code="address")
+    return town
 
 
 def _postal_code(text: str) -> str:

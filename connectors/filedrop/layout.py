@@ -100,10 +100,6 @@ class Site:
             site.form.check_names(layout.names, "layouts")
         return site
 
-    @property
-    def encoding(self) -> str:
-        return self.form.encoding
-
     def row(self, layout: Layout, view: Mapping[str, Any]) -> tuple[str, ...]:
         """The cells of one event, as text that the site's encoding can hold. Raises Refused, naming the column only; or
         for an address abroad that the columns would make one in France."""

@@ -109,16 +109,11 @@ class PackageTwin(FolderTwin):
         moved = self._news.city in row
         self.records.setdefault(reference, {}).update({name: cell for name, cell in row.items() if cell or moved})
         if self.echoing and moved:
-            self._give_back(reference, row)
+            self.give_back(reference, row)
         return key
 
-    def retell(self, reference: str) -> None:
-        """Give the address that was dropped last for this identifier back as the package's own news."""
-        self.collect()
-        rows = (row for whose, row in reversed(self.applied) if whose == reference and self._news.city in row)
-        self._give_back(reference, next(rows))
-
-    def _give_back(self, reference: str, row: Mapping[str, str]) -> None:
+    def give_back(self, reference: str, row: Mapping[str, str]) -> None:
+        """The address of a row that was dropped, as the package's own news."""
         address, postal_code, city = (row[n] for n in (self._news.address, self._news.postal_code, self._news.city))
         self.tell_move(reference, address, postal_code, city, complement=row.get(self._news.complement, ""))
 

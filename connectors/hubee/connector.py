@@ -15,13 +15,13 @@ from connectors.sdk import Connector, Context, Probe, reference_link, status_cha
 from connectors.sdk.documents import file_name, media_type
 from connectors.sdk.records import record_fault
 from connectors.sdk.values import address_version
+from connectors.sdk.xml import parse_xml
 from schemas.delivery import Delivery, Done, Polled, StoredDocument
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
 
 _LONGEST_MESSAGE = 1000
 _UNSAID = "Rien à dire à HubEE : cet état n'a pas de mot dans cette démarche"
-
 
 Notice = tuple[str | None, str | None]
 """What is to be told of a case: the status, None when HubEE has no word for it, and the message."""
@@ -163,7 +163,7 @@ class HubEEConnector(Connector):
         if not _ready(case.attachments):
             return None
         fetched = [(item, *self.client.download(case.id, item)) for item in _received(case.attachments)]
-        forms = mapping.read_forms(content for item, content, _ in fetched if mapping.is_xml(item))
+        forms = [parse_xml(content) for item, content, _ in fetched if mapping.is_xml(item)]
         # read before anything is stored: what is refused leaves nothing behind
         request = mapping.request(
             case, forms, system=self.context.system, procedures=self.settings.get("procedure_map", {}),

@@ -7,7 +7,7 @@ be read stays in the form, by the name of its element.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from connectors.sdk import values
 from connectors.sdk.local_times import moment
 from connectors.sdk.loose_xml import LooseElement
 from connectors.sdk.values import Unread, one_line, present
-from connectors.sdk.xml import Element, parse_xml
+from connectors.sdk.xml import Element
 from schemas.addresses import fold_town
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
@@ -41,11 +41,6 @@ _PEOPLE = {
 def is_xml(attachment: Attachment) -> bool:
     media = attachment.media_type.split(";")[0].strip().lower()
     return media in ("application/xml", "text/xml") or attachment.name.lower().endswith(".xml")
-
-
-def read_forms(contents: Iterable[bytes]) -> list[Element]:
-    """The XML attachments of a case. Raises InvalidMessage for one that is not safe XML."""
-    return [parse_xml(content) for content in contents]
 
 
 def request(
@@ -93,11 +88,6 @@ def instant(text: str | None) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def calendar_date(text: str | None) -> str | None:
-    """`YYYY`, `YYYY-MM` or `YYYY-MM-DD` out of ISO or `dd/mm/yyyy`, unknown parts written 00; None when not a date."""
-    return values.partial_date(text or "").value
-
-
 Read = tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 
 
@@ -126,8 +116,9 @@ def _civil_record(case: Case, asked: LooseElement, unread: Unread) -> Read:
     if asker is not None and joined_name(asker.text("QualiteDemandeur/Code") or "") == "PERSONNECONCERNEE" and people:
         requester, people = _same_person(requester, people)
     form = {
-        "event_kind": record, "document_kind": _excerpt(asked), "event_date": calendar_date(asked.text("DateActe")),
-        "event_place": _place(asked), "copies": _copies(asked.text("NombreExemplaires")),
+        "event_kind": record, "document_kind": _excerpt(asked), "event_place": _place(asked),
+        "event_date": values.partial_date(asked.text("DateActe") or "").value,
+        "copies": _copies(asked.text("NombreExemplaires")),
         "motive": asked.text("MotifDemande/Commentaire", "MotifDemande/Libelle"),
         "requester_capacity": capacity, "parents": _parents(asked),
     }  # fmt: skip
@@ -221,7 +212,7 @@ def _name_at(element: LooseElement, *paths: str) -> str | None:
 def _birthdate(element: LooseElement, unread: Unread) -> str | None:
     written = element.text("DateDeNaissance", "DateNaissance")
     parts = [element.text(tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
-    found = calendar_date(written) or values.dated_parts(*parts)
+    found = values.partial_date(written or "").value or values.dated_parts(*parts)
     if written and found is None:
         unread.keep("DateDeNaissance", written)
     return found
@@ -255,13 +246,10 @@ def _address(element: LooseElement, unread: Unread) -> dict[str, Any]:
     known. One that is neither stays in the form."""
     tags = ("AdresseFrancaise", "AdresseResidence", "AdresseDomicile", "adressePostale", "AdresseEtrangere")
     for tag, place in ((name, found) for name in tags for found in element.children(name)):
-        code, city = place.text("CodePostal") or "", place.text("Ville", "Localite")
-        country = values.country(place.text("Pays") or "FR").value
-        fits = values.has_five_digits(code) if country == "FR" else values.postal_code(code).value or not code
-        if city and country and fits:
+        said = (place.text(*names) or "" for names in (("Ville", "Localite"), ("CodePostal",), ("Pays",)))
+        if town := values.town(*said):
             return present({
-                "city": city[:100], "postal_code": code, "country": country if country != "FR" else None,
-                **_street(place), "complement": (place.text("Complement") or "")[:200],
+                **town, **_street(place), "complement": (place.text("Complement") or "")[:200],
                 "insee_code": values.insee_code(place.text("CodeINSEE") or "").value,
             })  # fmt: skip
         unread.keep(tag, ", ".join(place.texts()))

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 from connectors.iparapheur import mapping
@@ -46,7 +45,7 @@ class SignatureBook(Connector):
         return Probe(True, "Le parapheur répond et connaît le type réglé.")
 
     def prepare(self, delivery: Delivery) -> Act:
-        return mapping.act(delivery, self.settings, self._today())
+        return mapping.act(delivery, self.settings, self.context.now().astimezone(self.context.zone).date())
 
     def send(self, delivery: Delivery, prepared: Act) -> Done:
         created = self.client.create(**asdict(prepared))
@@ -164,9 +163,6 @@ class SignatureBook(Connector):
             self._archived.add(dossier_id)
 
         return archive
-
-    def _today(self) -> date:
-        return self.context.now().astimezone(self.context.zone).date()
 
 
 def _deposited(dossier_id: str, *, already: bool) -> Done:

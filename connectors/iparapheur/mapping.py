@@ -175,16 +175,12 @@ def _person_name(person: Mapping[str, Any]) -> str:
 def _first_answer(expression: str, facts: Mapping[str, Any]) -> str:
     choices = [choice.strip() for choice in expression.split("|")]
     for choice in choices:
-        text = choice[1:-1] if choice.startswith('"') else _written_out(_fact_at(facts, choice))
+        text = choice[1:-1] if choice.startswith('"') else _written_out(value_at(facts, f"/{choice.replace('.', '/')}"))
         if text:
             return text
     missing = _FACTS.get(choices[0], f"« {choices[0].removeprefix('form.')} »")
     said = f"l'acte a besoin d'une réponse que la demande ne donne pas : {missing}"
     raise Refused(said, native="missing", detail=choices[0])
-
-
-def _fact_at(facts: Mapping[str, Any], path: str) -> Any:
-    return value_at(facts, "/" + path.replace(".", "/"))
 
 
 def _written_out(value: Any) -> str:

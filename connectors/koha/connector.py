@@ -15,9 +15,8 @@ from connectors.sdk.kinds.events import Collected, collected
 from connectors.sdk.kinds.paging import Page
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.local_times import moment
-from connectors.sdk.records import check_person, each
 from connectors.sdk.values import address_version
-from schemas.delivery import Delivery, Done, Listed, Polled
+from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
@@ -114,20 +113,14 @@ class Koha(RestConnector):
         name, version = f"patron/{patron['patron_id']}/{stamp}", address_version(data)
         return [self.event("citizen.address-changed", data, id=name, time=stamp, version=version)]
 
-    # listed: who has a card, for a first load
+    # asked for again: their address
 
-    def people(self) -> Iterator[Listed]:
-        """Every patron who has a card; of one without, nothing could be said by a link. In the order of their numbers,
-        which no write changes: a page that is read while somebody is enrolled skips nobody."""
-        for page in self.each("GET patrons", params={"q": "{}", "_order_by": "+me.patron_id"}, paging=_PAGES):
-            bearers = [one for one in page.records if not isinstance(one, Mapping) or one.get("cardnumber")]
-            people, faults = each(bearers, self._person, key=_patron_number)
-            yield Listed(people, faults)
-
-    def _person(self, patron: Any) -> Sequence[Mapping[str, Any]]:
-        if not isinstance(patron, Mapping):
-            raise InvalidMessage("une fiche est attendue", code="wrong_shape")
-        return [check_person(mapping.person_of(patron, self.context.system), self.context.system)]
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        """The address in the record of each of these cards; nothing of a card that nobody bears, or several do."""
+        for card in references if self.settings["publish_addresses"] else ():
+            bearers = self._patrons_with_card(card)
+            if len(bearers) == 1:
+                yield self._addresses(bearers, "").polled()
 
     # asked: what card a citizen has
 

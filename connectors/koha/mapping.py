@@ -64,37 +64,20 @@ def card_of(patron: Patron) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def person_of(patron: Patron, system: str) -> dict[str, Any]:
-    """Who a patron is, by the card: name, given names, day of birth, gender as Koha holds them (`F`, `M`). Koha keeps
-    one name, which may be the one in use: then identity and civil status differ, and nobody is taken for another.
-    Raises InvalidMessage for a name that is no text."""
-    born, gender = _one_line(patron.get("date_of_birth")), values.gender(_told_text(patron, "gender")).value
-    given = values.given_names(_told_text(patron, "firstname")).value
-    identity = present({
-        "family_name": _told_text(patron, "surname")[:100], "given_names": given or "",
-        "gender": gender or "", "birthdate": born if is_date(born) else "",
-    })  # fmt: skip
-    return {"identity": identity, "references": [{"system": system, "id": _one_line(patron.get("cardnumber"))}]}
-
-
 def address_of(patron: Patron) -> dict[str, Any] | None:
     """The patron's address in the hub's words; None when it has no town, a country we cannot name, or a French postal
     code that has not five digits. Raises InvalidMessage for a part that is no text at all."""
     names = ("street_number", "street_type", "address", "address2", "postal_code", "city", "country")
     text = {name: _told_text(patron, name) for name in names}
-    country = values.country(text["country"] or "FR").value
-    code = values.postal_code(text["postal_code"]).value or ""
-    fits = values.has_five_digits(code) if country == "FR" else bool(code) or not text["postal_code"]
-    if not text["city"] or country is None or not fits:
+    town = values.town(text["city"], text["postal_code"], text["country"])
+    if town is None:
         return None
     kind = text["street_type"] if text["street_type"].isalpha() else ""  # some libraries keep a code there
     return present({
         "house_number": text["street_number"][:20],
         "street": f"{kind} {text['address']}".strip()[:200],
         "complement": text["address2"][:200],
-        "postal_code": code,
-        "city": text["city"][:100],
-        "country": "" if country == "FR" else country,
+        **town,
     })  # fmt: skip
 
 

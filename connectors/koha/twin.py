@@ -87,7 +87,7 @@ class KohaTwin(RestTwin):
     @route("GET", f"{_BASE}/patrons")
     def _list(self, call: TwinCall) -> TwinAnswer:
         query = json.loads(call.query.get("q", "{}"))
-        order = "patron_id" if call.query.get("_order_by") == "+me.patron_id" else "updated_on"
+        order = call.query.get("_order_by", "+me.updated_on").removeprefix("+me.")
         found = sorted((p for p in self.patrons.values() if _matches(p, query)), key=lambda p: p[order])
         size, page = int(call.query.get("_per_page", "20")), int(call.query.get("_page", "1"))
         self.page_size = size

@@ -106,7 +106,8 @@ class Publik(HttpConnector):
     def _poll_form(self, slug: str, state: dict[str, Any]) -> Iterator[Polled]:
         """The cursor moves with the last page only: whatever the order of the list, a stop skips nothing."""
         first = slug not in state
-        mark = PollCursor.from_dict(state.setdefault(slug, PollCursor(self._first_day()).to_dict()), _OVERLAP)
+        first_day = self.context.now() - timedelta(days=self.settings["catch_up_days"])
+        mark = PollCursor.from_dict(state.setdefault(slug, PollCursor(first_day).to_dict()), _OVERLAP)
         received: dict[str, datetime] = {}
         reached = mark.since
         for page in self._pages(slug, mark.horizon):
@@ -131,9 +132,6 @@ class Publik(HttpConnector):
             yield page
             if len(page) < _PAGE:
                 return
-
-    def _first_day(self) -> datetime:
-        return self.context.now() - timedelta(days=self.settings["catch_up_days"])
 
     def _dated(self, item: Mapping[str, Any]) -> Iterator[tuple[Readings, Mapping[str, Any]]]:
         yield readings(item.get("receipt_time"), self._zone, "/receipt_time"), item

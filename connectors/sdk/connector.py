@@ -63,8 +63,9 @@ class Context:
 class Connector:
     """The code that speaks one package's wire format.
 
-    Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `answer`, `probe`. Methods may
-    be called from several threads (at most `concurrency` of the manifest), never twice at once for one order key.
+    Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `answer`, `people`, `state`,
+    `probe`. Methods may be called from several threads (at most `concurrency` of the manifest), never twice at once for
+    one order key.
 
     They raise (`schemas/errors.py`): `TryLater`, the call surely had no effect and is made again; `Unknown`, it may
     have had its effect, which is looked up or left to a person; `Refused`, the package said no for good;
@@ -144,6 +145,13 @@ class Connector:
         """The people whom the package has a record of, a page at a time, whole, for a first load: read-only, nothing
         of them is an event. Declared by `[people]`. Raises as `poll` does, InvalidMessage where there is no list."""
         raise InvalidMessage("ce logiciel ne donne pas la liste de ses usagers", code="no_people_list")
+
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        """What the package knows of these people, whom it calls so, said again: the hub keeps it no more, and somebody
+        lacks it. Read-only; the events are as a poll makes them, and the hub gives them identifiers of its own. Nothing
+        of whom it does not know, or has no value of. `cursor` and `acknowledge` are not looked at. Declared by
+        `[state]`. Raises as `poll` does."""
+        raise InvalidMessage("ce logiciel ne redit pas ce qu'il sait d'une personne", code="no_state")
 
     def waiting(self) -> Mapping[str, str]:
         """Files that lie there and may wait for a person's word: by the key of the fault that told of it, the place."""

@@ -48,6 +48,7 @@ def _methods(manifest: Manifest) -> Iterator[tuple[str, bool, tuple[str, ...]]]:
     yield "[webhook]", manifest.receives, ("receive",)
     yield "[[answer]]", bool(manifest.answers), ("answer",)
     yield "[people]", manifest.lists_people, ("people",)
+    yield "[state]", manifest.states_again, ("state",)
     if manifest.idempotency == "look-up-first":
         yield "look-up-first", True, ("look_up",)
 

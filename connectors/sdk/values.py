@@ -223,6 +223,16 @@ def postal_code(text: str) -> Reading[str]:
     return Reading(digits if has_five_digits(digits) else line if _ANY_POSTAL_CODE.fullmatch(line) else None)
 
 
+def town(city: str, code: str, land: str) -> dict[str, str] | None:
+    """Town, postal code and country as an address has them: without a country it is in France, where a code has five
+    digits. None without a town, and for a country or a code that cannot be read."""
+    told, postal = country(land or "FR").value, postal_code(code).value or ""
+    fits = has_five_digits(postal) if told == "FR" else bool(postal) or not code
+    if not city or told is None or not fits:
+        return None
+    return present({"postal_code": postal, "city": city[:100], "country": "" if told == "FR" else told})
+
+
 def french_postal_code(text: str) -> str | None:
     """The five digits of a French postal code; None when the text is none.
 

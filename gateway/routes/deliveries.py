@@ -18,7 +18,7 @@ from gateway.openapi_schemas import json_response, own_schemas, problem_response
 from gateway.problems import Problem, problem_of, tracking_of
 from gateway.replays import ask_replay
 from hub.acceptance import pulling
-from hub.acceptance.pulling import MOST, Answer, Page
+from hub.acceptance.pulling import MOST, Answer, NotPulling, Page
 from hub.routing.directory import ConnectionRouting
 from hub.services import Services
 from schemas.errors import InvalidMessage
@@ -163,10 +163,10 @@ async def _waited(
 
 
 def _member(services: Services, caller: Caller) -> ConnectionRouting:
-    """The connection whose deliveries this client pulls. Raises Problem not_found for one that pulls none."""
+    """The connection whose deliveries this client pulls. Raises NotPulling."""
     member = services.acceptance.directory.of_client(caller.tenant, caller.client.id)
     if member is None or not member.pulled:
-        raise Problem("not_found", "no connection of a package that pulls names you as its client")
+        raise NotPulling
     return member
 
 

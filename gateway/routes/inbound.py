@@ -18,7 +18,7 @@ from bus.ledger import Transaction
 from gateway.bodies import read_body
 from gateway.openapi_schemas import problem_responses
 from gateway.problems import Problem, problem_of
-from hub.acceptance.observation import CallsWait
+from hub.acceptance.observation import CallsWait, ModeChanged
 from hub.acceptance.poller import NOT_ACKNOWLEDGED, REFUSED
 from hub.clients.origin import Origin
 from hub.operations.signals import PUSH_DENIED, PUSH_INVALID
@@ -97,18 +97,24 @@ def _received(services: Services, receiver: Connector, name: str, inbound: Inbou
             services.observation.count_unread(name, error, inbound)
         raise
     services.signals.tell(name, REFUSED, reply.polled.faults)
+    try:
+        _take(services, name, reply.polled)
+    except CallsWait:  # it went live a moment ago: what came before goes before
+        services.observation.hand_in(name, lambda: services.deliveries.origin(name))
+        _take(services, name, reply.polled)
+    except ModeChanged:  # we know it now
+        _take(services, name, reply.polled)
+    return reply
+
+
+def _take(services: Services, name: str, polled: Polled) -> None:
     if name not in services.acceptance.directory.connections:  # it was removed this moment
         raise Problem("not_found")
     origin = services.deliveries.origin(name)
     if services.observation.observes(name):  # nothing is acknowledged: that would be a call to the package
-        services.observation.keep(name, origin, reply.polled)
-        return reply
-    try:
-        _accept(services, origin, name, reply.polled)
-    except CallsWait:  # it went live a moment ago: what came before goes before
-        services.observation.hand_in(name, lambda: services.deliveries.origin(name))
-        _accept(services, origin, name, reply.polled)
-    return reply
+        services.observation.keep(name, origin, polled)
+    else:
+        _accept(services, origin, name, polled)
 
 
 def _accept(services: Services, origin: Origin, name: str, polled: Polled) -> None:

@@ -265,9 +265,11 @@ class _Batch:
     def _reading(self, directory: Directory) -> Reading:
         tx, acceptance, origin = self._tx, self._acceptance, self._origin
         most = None if origin.internal or origin.unlimited else acceptance.limits.questions_per_day
+        citizens = acceptance.citizens(tx, origin.name, most)
+        citizens.news.start_anew(directory.began(origin.tenant))
         reading = Reading(
-            tx, origin, directory, acceptance.citizens(tx, origin.name, most),
-            lambda tenant, events: acceptance.say_as_hub(tx, tenant, events), acceptance.news,
+            tx, origin, directory, citizens, lambda tenant, events: acceptance.say_as_hub(tx, tenant, events),
+            acceptance.news,
         )  # fmt: skip
         reading.restated = self._restated
         return reading
@@ -283,11 +285,10 @@ class _Batch:
 
     def _begin_again(self, directory: Directory, checked: Sequence[Submitted]) -> Sequence[Submitted]:
         """Nothing is written yet; what was read and checked by another directory does not count."""
-        before, name = self.reading.directory, self._origin.name
-        if name in before.connections and self._origin == before.origin_of(name):
-            if name not in directory.connections:
-                raise BusUnavailable(f"{name} is not connected any more")
-            self._origin = directory.origin_of(name)
+        origin = directory.origin_now(self._origin, self.reading.directory)
+        if origin is None:
+            raise BusUnavailable(f"{self._origin.name} is not connected any more, or not by this client")
+        self._origin = origin
         self.reading = self._reading(directory)
         return self._acceptance.check_again(self._origin, checked)
 
@@ -296,7 +297,8 @@ class _Batch:
         self._tx.hold_door()
         stated, known = self._looked_up(checked)
         directory = self._acceptance.current.at(self._tx)  # its answer came with the others
-        if directory is not self.reading.directory or self._acceptance.current.checks_anew:
+        anew = directory is not self.reading.directory or self._acceptance.current.checks_anew
+        if anew or (self._origin.client and directory.origin_now(self._origin, directory) != self._origin):
             checked = self._begin_again(directory, checked)
             stated, known = self._looked_up(checked)
         until = max(began, self._tx.door_since) + seconds if seconds is not None else inf

@@ -62,7 +62,7 @@ class CitizenChanged:
             reading.step(understood, "held")
             return understood
         if begins is None and DATED not in held and _ends_what_comes(event, judge):
-            end_coming(reading.tx, citizens.news, citizen.id)
+            end_coming(reading.tx, citizens.news, tenant, citizen.id)
             judge.coming = {}
             judge.returned = [] if _is_news(judge) else [DATED]
         numbered = _spread(reading, understood, citizen, event, judge, marked=mark, begins=begins)
@@ -172,7 +172,7 @@ def _along(
     """The address of somebody who moved along. Who knows it by the household has it, as of the event that said it."""
     assert original.mover is not None
     if begins is None and _ends_what_comes(event, judge):
-        end_coming(reading.tx, reading.citizens.news, citizen.id)
+        end_coming(reading.tx, reading.citizens.news, reading.tenant, citizen.id)
         judge.coming = {}
     at_once = route.to if begins is None else _dated(reading, event, route.to)
     telling = judge.tell([name for name in at_once if name not in original.told], ())

@@ -51,9 +51,11 @@ def wait_for_day(tx: Transaction, tenant: str, citizen_id: str, begins: float, s
     ask_later(tx, tenant, [citizen_id], cause="date", due=begins, fields=[DATED], seq=seq)
 
 
-def end_coming(tx: Transaction, news: KnownNews, citizen_id: str) -> None:
-    """What was to come does not: what its readers were given of it is what they know last."""
+def end_coming(tx: Transaction, news: KnownNews, tenant: str, citizen_id: str) -> None:
+    """What was to come does not: what its readers were given of it is what they know last. Not what they said of it,
+    where something else is on its way to them."""
     news.absorb(citizen_id, coming(DATED), DATED)
+    news.drop_overwritten(tenant, news.of(citizen_id, DATED))
     end_days(tx, citizen_id, DATED)
 
 

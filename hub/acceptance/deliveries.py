@@ -17,6 +17,7 @@ from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.marked_since import without_marked
 from hub.acceptance.mentions import values_of
 from hub.acceptance.observation import Observation
 from hub.acceptance.refused import keep_refused
@@ -114,7 +115,12 @@ class Deliveries:
         """Under which name and with which rights a client's events are accepted: those of the connection as which it
         speaks, as its manifest declares them, else its own."""
         member = self._acceptance.directory.of_client(client.tenant, client.id)
-        return client.origin if member is None else replace(self.origin(member.name), connection=False)
+        return client.origin if member is None else self._acceptance.directory.origin_as(member.name, client.id)
+
+    def pulls(self, tx: Transaction, member: ConnectionRouting) -> bool:
+        """Whether this connection is still one whose package pulls, as this client."""
+        now = self._acceptance.current.at(tx).of_client(member.tenant, member.client)
+        return now is not None and now.pulled and now.name == member.name
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
         member = self._acceptance.current.at(tx).connections[connection]
@@ -123,6 +129,7 @@ class Deliveries:
             known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
             references = self._references(tx, member, keys, known)
             view = self._granted_view(stored, member)
+            view = without_marked(self._acceptance, tx, member, {stored.seq: view}, {stored.seq: stored})[stored.seq]
             return with_recipient(
                 view, self._acceptance.directory.reading_system(member), references.get(stored.seq)
             ).encode()
@@ -149,6 +156,7 @@ class Deliveries:
         member = self._acceptance.current.at(tx).connections[connection]
         missing = tx.load([c.seq for c in claimed if c.seq not in views])
         seen = {**views, **{seq: self._granted_view(stored, member) for seq, stored in missing.items()}}
+        seen = without_marked(self._acceptance, tx, member, seen, missing)
         keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
         references = self._references(tx, member, keys, identifiers)
         live, reader = self._live(tx, member, keys), self._acceptance.directory.reading_system(member)
@@ -383,10 +391,10 @@ class Deliveries:
         people = {key[2:] for key, _ in keys.values() if key.startswith("c:")}
         query = select(requests.c.id).where(requests.c.id.in_(cases), requests.c.procedure.in_(member.pilot_procedures))
         piloted = {row.id for row in tx.sql.execute(query)}
-        named = set(member.pilot_citizens)
+        named, digest = set(member.pilot_citizens), self._acceptance.news.digests.of_pilot
         for table in (citizen_links, household_links):
             links = select(table).where(table.c.citizen_id.in_(people))
-            piloted |= {r.citizen_id for r in tx.sql.execute(links) if (r.system, r.native_id) in named}
+            piloted |= {r.citizen_id for r in tx.sql.execute(links) if digest(r.system, r.native_id) in named}
         return {seq for seq, (key, request) in keys.items() if request in piloted or key[2:] in piloted}
 
     def _keep_reference(self, tx: Transaction, member: ConnectionRouting, item: Ended) -> None:

@@ -43,6 +43,13 @@ class CallsWait(TryLater):
     """Calls of before are kept still: those that come now must not pass them."""
 
 
+class ModeChanged(TryLater):
+    """Under the lock of the door the connection is in another mode than it was a moment ago: nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("ce raccordement vient de changer de mode", after=_HANDING_SECONDS)
+
+
 class Observation:
     """For all connections of one hub. `describe` makes samples; it is asked once for each kind by a process."""
 
@@ -51,17 +58,23 @@ class Observation:
         self._known: set[tuple[str, tuple[str, str, str, str]]] = set()
         self._lock = threading.Lock()
 
-    def note_modes(self) -> None:
-        """Note since when each connection is in its mode: who begins to observe is counted anew."""
-        modes = {name: one.mode for name, one in self._acceptance.directory.connections.items()}
-        with self._ledger.transaction() as tx:
-            observed.note_modes(tx, modes)
+    def begin_anew(self) -> None:
+        """Another directory stands: who begins to observe by it is counted anew, and its samples are made again."""
         with self._lock:
             self._known.clear()
 
-    def observes(self, connection: str) -> bool:
-        member = self._acceptance.directory.connections.get(connection)
+    def observes(self, connection: str, tx: Transaction | None = None) -> bool:
+        """By the directory of this process, or by the one that stands for a transaction: to who holds the door, until
+        its commit."""
+        current = self._acceptance.current
+        member = (current.directory if tx is None else current.at(tx)).connections.get(connection)
         return member is not None and member.mode == "observe"
+
+    def must_not_observe(self, connection: str, tx: Transaction) -> None:
+        """In a commit that accepts what a connection brought: raises ModeChanged where it observes meanwhile."""
+        tx.hold_door()
+        if self.observes(connection, tx):
+            raise ModeChanged
 
     # --- out ------------------------------------------------------------------------------------------------------
 
@@ -107,7 +120,8 @@ class Observation:
 
     def keep(self, connection: str, origin: Origin, polled: Polled) -> None:
         """Keep what a call brought, and count it. Raises InvalidMessage, as the door would, when an event breaks a
-        rule of form: its package is told, and nothing is kept; TryLater when there is no room."""
+        rule of form: its package is told, and nothing is kept; ModeChanged when it does not observe any more; TryLater
+        when there is no room."""
         for checked in self._acceptance.check(origin, polled.events):
             if isinstance(checked, InvalidMessage):
                 self.count_unread(connection, checked)
@@ -117,6 +131,8 @@ class Observation:
         mark = self._mark(connection, *polled.events)
         with self._ledger.transaction() as tx:
             tx.hold_door()  # calls are kept in one order
+            if not self.observes(connection, tx):
+                raise ModeChanged
             if polled.events and kept_calls.is_full(tx, connection):
                 raise TryLater("l'observation garde déjà tout ce qu'elle peut garder", after=_FULL_SECONDS)
             if polled.events and kept_calls.keep_call(tx, connection, origin.tenant, mark, polled):
@@ -134,8 +150,9 @@ class Observation:
     # --- going live -----------------------------------------------------------------------------------------------
 
     def let_none_pass(self, connection: str, tx: Transaction) -> None:
-        """In the commit of a call that came after the connection went live: raises CallsWait while older ones wait."""
-        tx.hold_door()
+        """In the commit of a call that came after the connection went live: raises CallsWait while older ones wait, and
+        ModeChanged where it observes again."""
+        self.must_not_observe(connection, tx)
         if kept_calls.keeps_calls(tx, connection):
             raise CallsWait("des appels gardés pendant l'observation passent d'abord", after=_HANDING_SECONDS)
 
@@ -143,8 +160,8 @@ class Observation:
         """The connections whose kept calls are to be handed in now."""
         with self._ledger.reading() as tx:
             names, paused = kept_calls.connections_with_calls(tx), tx.paused()
-        known = self._acceptance.directory.connections
-        return [name for name in names if name in known and name not in paused and not self.observes(name)]
+            known = self._acceptance.current.at(tx).connections
+            return [name for name in names if name in known and name not in paused and not self.observes(name, tx)]
 
     def hand_in(
         self, connection: str, origin: Callable[[], Origin], *, most: int = _BESIDE,
@@ -154,16 +171,18 @@ class Observation:
         two loses and doubles nothing, and two processes take turns at the door. How many calls."""
         handed = 0
         while handed < most and not (stop is not None and stop.is_set()):
-            if not looking_again()(partial(self._hand_in_first, connection, origin())):
+            if not looking_again()(partial(self._hand_in_first, connection, origin)):
                 break
             handed += 1
         return handed
 
-    def _hand_in_first(self, connection: str, origin: Origin) -> bool:
+    def _hand_in_first(self, connection: str, origin_of: Callable[[], Origin]) -> bool:
         with self._ledger.transaction() as tx:
             tx.hold_door()
-            if self.observes(connection) or connection in tx.paused():
+            known = self._acceptance.current.at(tx).connections
+            if connection not in known or self.observes(connection, tx) or connection in tx.paused():
                 return False
+            origin = origin_of()
             call = kept_calls.first_call(tx, connection)
             if call is None:
                 return False

@@ -137,6 +137,13 @@ def note_modes(tx: Transaction, modes: Mapping[str, Mode]) -> None:
         tx.sql.execute(delete(observed_marks).where(_MARKS.connection.in_(over)))
 
 
+def forget_connections(tx: Transaction, names: Sequence[str]) -> None:
+    """Those that are connected no more: what was counted of them, and their modes."""
+    for some in parts(sorted(names)):
+        for table in (observed_kinds, observed_marks, connection_modes):
+            tx.sql.execute(delete(table).where(table.c.connection.in_(some)))
+
+
 def mode_since(tx: Transaction, connection: str, mode: Mode) -> float | None:
     """Since when it is in this mode, as the running hub noted it; None when it noted none or another."""
     query = select(_MODES.since).where(_MODES.connection == connection, _MODES.mode == mode)

@@ -59,12 +59,14 @@ class Poller:
 
     While `observation` observes the connection it reads, checks and counts, and neither accepts, nor acknowledges, nor
     moves the cursor: the first poll after that reads all of it again. It waits for the calls that were kept meanwhile,
-    which came before."""
+    which came before.
+
+    `place`: of a second poller of the connection, under which its lease and its cursor stand."""
 
     def __init__(
         self, connection: str, ledger: Ledger, acceptance: Acceptance, origin: Callable[[], Origin],
         poll: Callable[[Mapping[str, Any] | None], Iterator[Polled]], *, owner: str, every: float, signals: Signals,
-        observation: Observation | None = None, lease: float = 60.0,
+        observation: Observation | None = None, lease: float = 60.0, place: str = "",
     ) -> None:  # fmt: skip
         self.connection = connection
         self.active = False
@@ -75,8 +77,8 @@ class Poller:
         self._owner, self._every, self._observation, self._lease = owner, every, observation, lease
         self._signals = signals
         self._blocked = self._looks_only = False
-        self._failed = True  # perhaps: whoever polled before us may have told so
-        self._name = f"poll:{connection}"
+        self._failed = not place  # perhaps: whoever polled before us may have told so
+        self._name, self._cursor = place or f"poll:{connection}", place or connection
         self._again = threading.Event()
         self._pace = Pace(MAX_BATCH)
 
@@ -132,8 +134,8 @@ class Poller:
         with self._ledger.transaction() as tx:
             token = tx.take_lease(self._name, self._owner, self._lease)
             paused = self.connection in tx.paused()
-            cursor = tx.cursor(self.connection)
-            observes = self._observation is not None and self._observation.observes(self.connection)
+            cursor = tx.cursor(self._cursor)
+            observes = self._observation is not None and self._observation.observes(self.connection, tx)
             behind = not observes and keeps_calls(tx, self.connection)
         self.active = token is not None
         if token is None or paused or behind:
@@ -180,7 +182,10 @@ class Poller:
                 raise TryLater("the connection was paused meanwhile")
 
         def settle(tx: Transaction, last: Sequence[Verdict]) -> None:
-            """What is refused is kept before the cursor passes it."""
+            """What is refused is kept before the cursor passes it; a poll that began before the connection observed
+            ends here."""
+            if self._observation is not None:
+                self._observation.must_not_observe(self.connection, tx)
             part = events[len(verdicts) : len(verdicts) + len(last)]
             said = [(event, verdict.error) for event, verdict in zip(part, last, strict=True)]
             settle_polled(tx, self.connection, origin.tenant, said)
@@ -188,7 +193,7 @@ class Poller:
             if whole and withheld:
                 settle_polled(tx, self.connection, origin.tenant, withheld)
             if whole and polled.cursor is not None and not self._blocked:
-                tx.move_cursor(self.connection, polled.cursor)
+                tx.move_cursor(self._cursor, polled.cursor)
 
         for part in self._parts(events):
             began = time.monotonic()

@@ -99,6 +99,13 @@ class _Shown:
     claimed: Claimed
 
 
+class NotPulling(InvalidMessage):
+    """No connection of a package that pulls names this client, or not any more."""
+
+    def __init__(self) -> None:
+        super().__init__("no connection of a package that pulls names you as its client", code="not_found")
+
+
 class Pulls:
     """`count` is told how many deliveries of a connection came to which end, once that is committed."""
 
@@ -113,8 +120,8 @@ class Pulls:
     # --- pages --------------------------------------------------------------------------------------------------
 
     def page(self, member: ConnectionRouting, limit: int) -> Page:
-        """What the package has not answered, by number, filled up with what may run now. Raises TryLater while a worker
-        of another process still serves the connection."""
+        """What the package has not answered, by number, filled up with what may run now. Raises NotPulling, and
+        TryLater while a worker of another process still serves the connection."""
         page = self._as_it_stands(member, limit)
         return page if page is not None else _again_where_raced(lambda: self._new_page(member, limit))
 
@@ -126,6 +133,7 @@ class Pulls:
     def _new_page(self, member: ConnectionRouting, limit: int) -> Page:
         with self._ledger.transaction() as tx:
             self._alone(tx, member)
+            self._still(tx, member)
             self._note_call(tx, member)
             if member.name in tx.paused():
                 return Page(waiting=tx.still_to_come(member.name, COUNTED), paused=True)
@@ -139,6 +147,7 @@ class Pulls:
     def _as_it_stands(self, member: ConnectionRouting, limit: int) -> Page | None:
         """The page where nothing has to be written for it."""
         with self._ledger.reading() as tx:
+            self._still(tx, member)
             client = tx.sql.execute(
                 select(pulling_clients.c.called_at).where(pulling_clients.c.client_id == member.client)
             ).scalar()
@@ -246,9 +255,11 @@ class Pulls:
     def answer(self, member: ConnectionRouting, answers: Sequence[Answer]) -> list[Verdict | InvalidMessage]:
         """Record what the package says, each by itself; a verdict for each, in order. The errors: `not_found` for a
         number that it was never given, `answered_otherwise` for one that it answered in other words, and
-        `delivery_withdrawn` for one that it may have no longer, or not now."""
+        `delivery_withdrawn` for one that it may have no longer, or not now. Raises NotPulling."""
         try:
             return _again_where_raced(lambda: self._answer(member, answers))
+        except NotPulling:
+            raise
         except InvalidMessage as error:  # what one of them brings cannot be written: each by itself
             if len(answers) == 1:
                 return [error]
@@ -257,6 +268,7 @@ class Pulls:
     def _answer(self, member: ConnectionRouting, answers: Sequence[Answer]) -> list[Verdict | InvalidMessage]:
         with self._ledger.transaction() as tx:
             self._alone(tx, member)
+            self._still(tx, member)
             self._note_call(tx, member)
             rows = self._rows(tx, member, [one.number for one in answers])
             verdicts: list[Verdict | InvalidMessage] = []
@@ -396,6 +408,10 @@ class Pulls:
         elif before != member.name:  # it speaks for another package now; its numbers go on
             mine = update(pulling_clients).where(client.client_id == member.client)
             tx.sql.execute(mine.values(connection=member.name, tenant=member.tenant, called_at=tx.now))
+
+    def _still(self, tx: Transaction, member: ConnectionRouting) -> None:
+        if not self._desk.pulls(tx, member):
+            raise NotPulling
 
     def _note_call(self, tx: Transaction, member: ConnectionRouting) -> None:
         mine = update(pulling_clients).where(pulling_clients.c.client_id == member.client)

@@ -66,19 +66,19 @@ class Replays:
         start = seq if seq is not None else tx.first_since(since or 0.0)
         at = since if since is not None else _accepted_at(tx, start)
         tx.hold_lease(connection)
-        known = self.find(tx, connection)
+        known, now = self.find(tx, connection), tx.now
         if known is not None and known.ended_at is None:
             if known.since <= at:
                 return known
             raise InvalidMessage("one that begins later is under way; ask when it has ended", code="replay_running")
-        if known is not None and tx.now < (left := (known.ended_at or 0.0) + PAUSE):
-            raise TooSoon(left - tx.now)
+        if known is not None and now < (left := (known.ended_at or 0.0) + PAUSE):
+            raise TooSoon(left - now)
         tx.sql.execute(delete(delivery_replays).where(_ROW.connection == connection))
         tx.sql.execute(insert(delivery_replays), [{
-            "connection": connection, "since": at, "position": start - 1, "sent": 0, "asked_at": tx.now,
+            "connection": connection, "since": at, "position": start - 1, "sent": 0, "asked_at": now,
             "ended_at": None,
         }])  # fmt: skip
-        return Replay(connection, at, tx.now, 0, None)
+        return Replay(connection, at, now, 0, None)
 
     def find(self, tx: Transaction, connection: str) -> Replay | None:
         """The last one of a connection, under way or ended."""

@@ -16,8 +16,8 @@ from hub.citizens.news import (
     DATED,
     EFFECTIVE,
     GIVEN,
-    HIGH,
     HOW,
+    KEPT,
     LINK,
     LOW,
     OBSERVES,
@@ -291,7 +291,7 @@ class Judge:
     def _is_other(self, name: str, entry: Entry) -> bool:
         """Whether a reader was given another value than the event says."""
         now = self.known[name].now
-        return bool(entry[HOW] == GIVEN) and not (self.verdicts[name] == "same" and now and entry[VIEW] in now.views)
+        return bool(entry[HOW] != SAID) and not (self.verdicts[name] == "same" and now and entry[VIEW] in now.views)
 
     def _overtaken(self, made: Telling, candidates: Sequence[str]) -> list[ConnectionRouting]:
         """What is on its way to the origin is older than what it says: it is given up, where it is sure to have had no
@@ -306,13 +306,35 @@ class Judge:
             given = {
                 entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
                 if self._is_other(name, entry) and self._news.ended(member.name, entry[SEQ]) is None
-            }  # fmt: skip
+            } | self._under_way_since_long(member, candidates)  # fmt: skip
             left = [seq for seq in given if not self._withdraw(member, seq, made, candidates)]
             if left or any(
                 self._is_under_way(member, track[name]) for name in turned for track in (self.known, self.now)
             ):
                 found.append(member)
         return found
+
+    def _under_way_since_long(self, member: ConnectionRouting, names: Sequence[str]) -> set[int]:
+        """What is on its way to a reader and is not among the last things that a record holds, since it has been given
+        more than that."""
+        full, noted, keys = [], set[int](), set[str]()
+        for name in names:
+            entries = self.known[name].entries(_name_of(member))
+            if len(entries) >= KEPT and self._news.ended(member.name, entries[0][SEQ]) is None:
+                full.append(name)
+                noted |= {entry[SEQ] for entry in entries}
+                keys |= {f"c:{record.citizen_id}" for record in self.known[name].records}
+        if not full:
+            return set()
+        tx, tenant = self._reading.tx, self._reading.tenant
+        stored = tx.load([seq for seq in tx.open_of(member.name, keys) if seq not in noted])
+        of_day = {seq for seq, one in stored.items() if one.event.data.get("effective_on")}
+        other = stored.keys() - of_day if not self._to_come and self.waiting(DATED) else stored.keys()
+        return {
+            seq for seq in (of_day if self._to_come else other) for name in full
+            if name in values_of(stored[seq].event) and self.spoken[name].whole
+            != digest_of(self._news.digests, self._directory, tenant, stored[seq].event, name, self._now)
+        }  # fmt: skip
 
     def _withdraw(self, member: ConnectionRouting, seq: int | None, made: Telling, candidates: Sequence[str]) -> bool:
         """What else the event said is said again. A change that a request declared stays: its portal waits for its
@@ -330,7 +352,7 @@ class Judge:
 
     def _is_under_way(self, member: ConnectionRouting, known: Known) -> bool:
         last = known.last(_name_of(member))
-        return last is not None and last[HOW] == GIVEN and self._news.ended(member.name, last[SEQ]) is None
+        return last is not None and last[HOW] != SAID and self._news.ended(member.name, last[SEQ]) is None
 
     def _last(self, member: ConnectionRouting, known: Known) -> Entry | None:
         name = _name_of(member)
@@ -441,8 +463,7 @@ class Judge:
         for name, (view, link) in spoken.items():
             last = self.known[said.name].last(name)
             if last is not None and last[VIEW] == view and last[LINK] == link:
-                if said.low > last[HIGH]:
-                    self.known[said.name].redate(last, said.low, said.high)
+                self.known[said.name].say_again(last, said.low, said.high)
                 continue
             entry: Entry = [view, link, said.low, said.high, None, SAID, int(self._now), said.effective, said.whole]
             self.known[said.name].note(name, entry)

@@ -7,12 +7,12 @@ twice, it is asked once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, and_, case, delete, exists, func, select, text, update
+from sqlalchemy import Select, and_, case, delete, exists, func, or_, select, text, update
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
@@ -186,6 +186,34 @@ def wait_for_source(tx: Transaction, asked: CatchUp, field: str, origin: str | N
         "cause": asked.cause, "due": tx.now + seconds, "origin": origin or "", "asked_at": tx.now,
     }  # fmt: skip
     _WAIT.run(tx.sql, [row])
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What one origin must state again, of some people. `cursor`: behind which the next stand; `first`: when the first
+    of these was missed, in seconds since 1970."""
+
+    asked: Sequence[CatchUp]
+    cursor: Mapping[str, Any]
+    first: float
+
+
+def missed_of(tx: Transaction, origin: str, after: Mapping[str, Any], people: int) -> Missed:
+    """What this origin (`tenant.name`) must state again, of the next `people` people behind a `Missed.cursor` ({}: the
+    first of all), in the order in which it was missed."""
+    row = catch_ups.c
+    at, citizen_id = float(after.get("at", 0.0)), str(after.get("citizen", ""))
+    behind = or_(row.asked_at > at, and_(row.asked_at == at, row.citizen_id > citizen_id))
+    here = select(row.asked_at, row.citizen_id).where(row.origin == origin, behind).distinct()
+    found = tx.sql.execute(here.order_by(row.asked_at, row.citizen_id).limit(people)).all()
+    if not found:
+        return Missed((), after, at)
+    first, last = found[0], found[-1]
+    query = select(catch_ups).where(
+        row.origin == origin, row.citizen_id.in_([one.citizen_id for one in found]), row.asked_at >= first.asked_at
+    )
+    asked = [_catch_up(one) for one in tx.sql.execute(query.order_by(row.asked_at, row.citizen_id, row.field))]
+    return Missed(asked, {"at": last.asked_at, "citizen": last.citizen_id}, first.asked_at)
 
 
 def is_asked_for_reader(tx: Transaction) -> bool:

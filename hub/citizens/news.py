@@ -30,7 +30,7 @@ Entry = list[Any]
 VIEW, LINK, LOW, HIGH, SEQ, HOW, AT, EFFECTIVE, WHOLE = range(9)
 # Digests: VIEW of what the reader sees, LINK of the identifier under which it is told, WHOLE of the value that it would
 # say by itself. LOW, HIGH: between them lies the date of the value; SEQ: of the event; AT: when, in seconds.
-GIVEN, SAID = "g", "s"
+GIVEN, SAID, BOTH = "g", "s", "b"  # both: given, and then said by who was given it
 OBSERVES = "?"  # before the name of a reader that only observes: nothing of it has left the hub
 KEPT = 3  # entries of each reader
 Rank = tuple[int, float]  # what a value is worth: its index in `QUALITIES`, then its date in seconds since 1970
@@ -38,7 +38,7 @@ Pair = tuple[str, int]  # connection, seq
 
 DATED = "new_address"
 """The field whose value may be true from a day to come only."""
-_VIEW, _LINK = 12, 6  # bytes of a digest
+_VIEW, _LINK, _PILOT = 12, 6, 12  # bytes of a digest
 _CONTEXT = b"news:"
 _LONG, _ZLIB = 2000, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
 _PART = 500  # rows at once
@@ -104,7 +104,7 @@ def base_of(field_name: str) -> str:
 
 
 class Digests:
-    """The digests of views and links, under a key that is the hub's."""
+    """The digests of views and links, and of who is in a pilot, under a key that is the hub's."""
 
     def __init__(self, pepper: bytes) -> None:
         self._key = hmac.digest(pepper, b"unefois news of readers", "sha256")
@@ -117,6 +117,10 @@ class Digests:
     def of_link(self, system: str, native_id: str | None) -> str:
         """Of the identifier under which a reader is told; empty where its system has none."""
         return self._digest(f"link {system} {native_id}".encode(), _LINK) if native_id is not None else ""
+
+    def of_pilot(self, system: str, native_id: str) -> str:
+        """Of somebody for whom a pilot sends, as the directory keeps them: its history outlives an erasure."""
+        return self._digest(f"pilot {system} {native_id}".encode(), _PILOT)
 
     def _digest(self, content: bytes, size: int) -> str:
         return base64.b64encode(hmac.digest(self._key, content, "sha256")[:size]).decode()
@@ -171,6 +175,15 @@ class _Record:
             made.now = Now(*now)
             made.now.rank = (now[9][0], now[9][1])
         return made
+
+    def forget_before(self, began: Mapping[str, int]) -> None:
+        """Of those that began after an event, keep what came after it."""
+        for who in [*self.of]:
+            start = began.get(who.removeprefix(OBSERVES), 0)
+            if start and (self.of[who][0][SEQ] or 0) <= start:
+                self.of[who] = [entry for entry in self.of[who] if (entry[SEQ] or 0) > start]
+                if not self.of[who]:
+                    del self.of[who]
 
     def plain(self) -> bytes:
         kept: dict[str, Any] = {"of": self.of}
@@ -267,23 +280,34 @@ class Known:
                     del self.own.of[who]
         return number
 
-    def redate(self, entry: Entry, low: float, high: float) -> None:
-        """The same was said with a newer date."""
-        entry[LOW], entry[HIGH] = low, high
+    def say_again(self, entry: Entry, low: float, high: float) -> None:
+        """A reader says this itself, perhaps with a newer date."""
+        newer, given = low > entry[HIGH], entry[HOW] == GIVEN
+        if not (newer or given):
+            return
+        if newer:
+            entry[LOW], entry[HIGH] = low, high
+        if given:
+            entry[HOW] = BOTH
         for record in self.records:
             record.changed |= any(entry is one for entries in record.of.values() for one in entries)
 
     def take_back(self, who: str, seq: int) -> Entry | None:
-        """The reader did not take what it was given by this event; what was before stands again."""
+        """The reader did not take what it was given by this event; what was before stands again. What it said itself
+        since it has, whatever became of that."""
         for record in self.records:
             entries = record.of.get(who, [])
             for entry in entries:
-                if entry[SEQ] == seq and entry[HOW] == GIVEN:
-                    entries.remove(entry)
-                    if not entries:
-                        del record.of[who]
-                    record.changed = True
-                    return entry
+                if entry[SEQ] != seq or entry[HOW] == SAID:
+                    continue
+                record.changed = True
+                if entry[HOW] == BOTH:
+                    entry[HOW] = SAID
+                    return None
+                entries.remove(entry)
+                if not entries:
+                    del record.of[who]
+                return entry
         return None
 
 
@@ -299,9 +323,15 @@ class KnownNews:
         self._known: dict[tuple[str, str], Known] = {}
         self._wrapped: dict[str, bytes] = {}
         self._gone: set[str] = set()
+        self._began: Mapping[str, int] = {}
         self._noted: list[tuple[Any, int | str, Mapping[str, Any]]] = []
         self._dropped: list[tuple[str, str]] = []
         self._rows: dict[tuple[str, int], tuple[str, float]] = {}
+
+    def start_anew(self, began: Mapping[str, int]) -> None:
+        """What these connections (`tenant.name`) were given or said up to an event is of others, who had their names
+        and were removed: nobody knows it by them. Before anything is read."""
+        self._began = {short(name): seq for name, seq in began.items()}
 
     def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Read what is known of these fields of citizens."""
@@ -321,6 +351,8 @@ class KnownNews:
             if plain is None:
                 continue
             known, record = self._known[(row.whole, row.field)], _Record.read(row.id, row.seq, row.at, plain)
+            if self._began:
+                record.forget_before(self._began)
             if row.id == row.whole:
                 known.own = known.records[0] = record
             else:
@@ -359,7 +391,7 @@ class KnownNews:
         if (connection, seq) not in self._rows:
             names = short(connection), OBSERVES + short(connection)
             given = (entry for known in self._known.values() for name in names for entry in known.entries(name))
-            wanted = {(connection, one[SEQ]) for one in given if one[HOW] == GIVEN and one[SEQ]} | {(connection, seq)}
+            wanted = {(connection, one[SEQ]) for one in given if one[HOW] != SAID and one[SEQ]} | {(connection, seq)}
             self._rows |= dict.fromkeys(wanted, ("delivered", 0.0))
             for row in _STATES.send(self._tx.sql, pairs=sorted(wanted)):
                 self._rows[(row.connection, row.seq)] = (row.state, row.at)
@@ -371,7 +403,7 @@ class KnownNews:
         more."""
         for who in known.readers():
             entries = known.entries(who)
-            given = [entry for entry in entries[:-1] if entry[HOW] == GIVEN]
+            given = [entry for entry in entries[:-1] if entry[HOW] != SAID]
             if not given or entries[-1][HOW] != SAID:
                 continue
             taken = self.ended(f"{tenant}.{who}", given[-1][SEQ])

@@ -13,7 +13,8 @@ class Origin:
     `system`: its own name space of identifiers, named as it is itself unless told otherwise; `others`: those for which
     its declaration says that it speaks, too; `by_grant`: it speaks for a signed-in person of the request, by a grant
     that was looked at before; `unlimited`: by an operator's word it may open any number of questions about people;
-    `skips_unknown`: what it says of a request that the hub does not know is nobody's loss."""
+    `skips_unknown`: what it says of a request that the hub does not know is nobody's loss; `client`: the id of the
+    client that speaks as a connection."""
 
     name: str
     tenant: str
@@ -26,6 +27,7 @@ class Origin:
     by_grant: bool = False
     unlimited: bool = False
     skips_unknown: bool = False
+    client: str = ""
 
     def speaks_for(self, system: str) -> bool:
         """Whether it may bind an identifier of this system. By any other it may find, and no more (design, promise

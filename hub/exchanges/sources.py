@@ -79,7 +79,8 @@ class SourceNeeds(HubError):
 @dataclass(frozen=True, slots=True)
 class ConnectionSource:
     """A connection that can be asked. `name` is `tenant.connection`; `answer` calls its connector; `hands` is how many
-    questions it may be asked at a time, `rate` how many in a second, None for no limit."""
+    questions it may be asked at a time, `rate` how many in a second, None for no limit; `in_pilot`: whether a
+    pilot is for the person of this identifier."""
 
     name: str
     tenant: str
@@ -89,7 +90,7 @@ class ConnectionSource:
     concurrency: int = 4
     mode: Mode = "live"
     pilot_procedures: tuple[str, ...] = ()
-    pilot_citizens: tuple[tuple[str, str], ...] = ()
+    in_pilot: Callable[[str], bool] = lambda reference: False
     rate: float | None = None
 
     def offer(self, evidence: str, version: int) -> Answered | None:
@@ -98,7 +99,7 @@ class ConnectionSource:
     def may_be_asked(self, procedure: str, reference: str | None) -> bool:
         """As for deliveries: not at all while it only observes, for the named ones alone while it is piloted."""
         if self.mode == "pilot":
-            return procedure in self.pilot_procedures or (self.system, reference) in self.pilot_citizens
+            return procedure in self.pilot_procedures or (reference is not None and self.in_pilot(reference))
         return self.mode == "live"
 
 

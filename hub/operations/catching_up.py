@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -45,6 +46,8 @@ class Restated(Protocol):
 
 Restate = Callable[[Transaction, str, str, Collection[str] | None], Mapping[str, Restated]]
 """Tell the values of a person (tenant, citizen, fields; None: all that are known) to whoever lacks them."""
+Lacked = Callable[[Transaction, Sequence[CatchUp]], Sequence[CatchUp]]
+"""Of what the hub keeps no more: that which its reader, or somebody, lacks."""
 
 
 class CatchingUp:
@@ -53,10 +56,10 @@ class CatchingUp:
 
     def __init__(
         self, ledger: Ledger, directory: Callable[[], Directory], restate: Restate,
-        take_effect: Callable[[Transaction, CatchUp], None], *, per_second: int,
+        take_effect: Callable[[Transaction, CatchUp], None], lacked: Lacked, *, per_second: int,
     ) -> None:  # fmt: skip
         self._ledger, self._directory, self._per_second = ledger, directory, per_second
-        self._restate, self._take_effect = restate, take_effect
+        self._restate, self._take_effect, self._lacked = restate, take_effect, lacked
 
     def run(self, stop: threading.Event, active: Callable[[], bool], *, every: float = 1.0) -> None:
         """Until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
@@ -127,9 +130,10 @@ class CatchingUp:
                 self._take_effect(tx, one)
         found = self._restate(tx, first.tenant, first.citizen_id, fields)
         readers = {one.reader: one for one in asked}
-        for name, restated in sorted(found.items()):
-            for one in readers.values() if restated.outcome == "gone" else ():
-                wait_for_source(tx, one, name, restated.origin, seconds=LOOK_AGAIN)
+        gone = {name: restated.origin for name, restated in sorted(found.items()) if restated.outcome == "gone"}
+        missed = [replace(one, field=name, origin=origin) for name, origin in gone.items() for one in readers.values()]
+        for one in self._lacked(tx, missed) if missed else ():
+            wait_for_source(tx, one, one.field, one.origin, seconds=LOOK_AGAIN)
 
 
 def systems_of(directory: Directory) -> dict[str, str | None]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.ledger import Ledger, Transaction
+from hub.acceptance.kept_calls import drop_calls, room_of
+from hub.acceptance.observed import forget_connections, note_modes
 from hub.citizens.catch_ups import note_granted
 from hub.clients import webhooks
 from hub.journal.entries import Entry, Journal
@@ -30,13 +32,14 @@ REMOVED = "raccordement retiré"
 
 
 class StillOpen(ConfigError):
-    """Connections would go that still have deliveries without an end: nothing is changed. `open`: how many, by name."""
+    """Connections would go that still have deliveries without an end, or calls that were kept while they observed:
+    nothing is changed. `open`: how many, by name."""
 
     def __init__(self, open_: Mapping[str, int]) -> None:
         named = ", ".join(f"{name} ({number})" for name, number in sorted(open_.items()))
         super().__init__(
-            f"these would be removed, and deliveries to them are open: {named}; name each with --remove to give"
-            " them up", key="connections",
+            f"these would be removed, and deliveries to them, or calls kept of them, are open: {named}; name each with"
+            " --remove to give them up", key="connections",
         )  # fmt: skip
         self.open = open_
 
@@ -65,8 +68,9 @@ def load_directory(
     remove: Collection[str] = (), dry_run: bool = False, when: Callable[[Transaction], bool] = lambda tx: True,
 ) -> DirectoryChange:  # fmt: skip
     """Make the directory what files declare: a new version, or none where nothing differs. `build` makes the directory
-    of items, and raises for what cannot be one. `remove`: connections of which open deliveries are given up; `when`
-    says, under the lock, whether to do it at all.
+    of items, and raises for what cannot be one. `remove`: connections of which open deliveries and kept calls are given
+    up; `when` says, under the lock, whether to do it at all. A connection of the same name that is added later is
+    another: of one that goes, nothing is kept that would be taken for its own.
 
     Raises StillOpen, and ConfigError for a name of `remove` that does not go: then nothing is changed."""
     with ledger.transaction() as tx:
@@ -76,7 +80,7 @@ def load_directory(
         changes = differences(before, declared)
         found = _described(tx.directory, before, changes)
         gone = [name for (kind, name), body in changes.items() if kind == CONNECTION and body is None]
-        open_ = {name: number for name in gone if (number := tx.open_number(name))}
+        open_ = {name: number for name in gone if (number := tx.open_number(name) + room_of(tx, name).calls)}
         _refuse(gone, open_, remove)
         after = {**{key: body for key, body in standing.items() if key[0] not in OF_FILES}, **declared}
         directory = build(after, tx.directory + 1)
@@ -86,6 +90,9 @@ def load_directory(
         version = write_version(tx, {**changes, **hooks}, by=by, digest=digest_of(declared))
         for name in open_:
             tx.abandon(name, REMOVED)
+            drop_calls(tx, name)
+        forget_connections(tx, gone)
+        note_modes(tx, {name: one.mode for name, one in directory.connections.items()})
         settle_households_in(tx, directory, journal)
         note_granted(tx, directory.granted_of_people())
         if before:  # the first version is no change of anything

@@ -26,7 +26,7 @@ from hub.citizens.pending import PendingPairs
 from hub.citizens.value_digests import Person
 from hub.operations.link_file import LineJudge, LinkFile, LinkLine, RefusedLine
 from hub.operations.link_pairing import Disputes, Paired, Pairing, communes_of, refused
-from hub.storage.tables import loads
+from hub.storage.tables import citizen_links, loads
 from schemas.delivery import Listed
 from schemas.errors import InvalidMessage
 from schemas.manifest import Manifest
@@ -241,6 +241,15 @@ def find_load(tx: Transaction, connection: str, load_id: str) -> Row[Any]:
     if found is None:
         raise InvalidMessage("this connection had no such load", code="not_found")
     return found
+
+
+def to_load(tx: Transaction, tenant: str, system: str, connection: str) -> bool:
+    """Whether the people of a package that can say who they are were never paired: none of them is known by its system,
+    and no load of its connection was written."""
+    link = citizen_links.c
+    known = select(link.native_id).where(link.tenant == tenant, link.system == system).limit(1)
+    begun = select(loads.c.id).where(loads.c.connection == connection, loads.c.undone_at.is_(None)).limit(1)
+    return all(tx.sql.execute(query).first() is None for query in (known, begun))
 
 
 def withdraw_pairs(ledger: Ledger, pending: PendingPairs, connection: str, load_id: str) -> Iterator[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import and_, select
@@ -18,10 +18,11 @@ from bus.ledger import Transaction, parts
 from bus.tables import events
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.telling import has_now
+from hub.citizens.catch_ups import CatchUp
 from hub.citizens.news import Known, is_coming, short
 from hub.clients.repository import find_client
 from hub.routing.directory import ConnectionRouting
-from hub.storage.tables import catch_ups, citizen_links, citizens
+from hub.storage.tables import catch_ups, citizen_links, citizens, household_links
 from schemas.errors import InvalidMessage
 from schemas.pointers import steps_of
 from schemas.registry import Registry
@@ -58,6 +59,58 @@ def lacking_of(tx: Transaction, acceptance: Acceptance, connection: str, people:
             if one.now.seq not in kept:
                 lack.sources[f"{member.tenant}.{one.now.by}"] += 1
     return [found[key] for key in sorted(found)]
+
+
+@dataclass(frozen=True, slots=True)
+class Lacked:
+    """Of what must be stated again: what somebody lacks still, and what nobody lacks any more. What is said of nobody
+    now, since the person must be kept confidential, is neither."""
+
+    lacked: Sequence[CatchUp] = ()
+    ended: Sequence[CatchUp] = ()
+
+
+def still_lacked(tx: Transaction, acceptance: Acceptance, asked: Sequence[CatchUp]) -> Lacked:
+    """Which of these, each of one field, its reader lacks still; where none is named, any reader of the tenant. Writes
+    nothing."""
+    ids = {one.citizen_id for one in asked}
+    hidden = _confidential(tx, ids)
+    asked = [one for one in asked if one.citizen_id not in hidden]
+    _, found = acceptance.news.known(tx, ids - hidden)
+    known, systems = {(one.own.citizen_id, one.field): one for one in found}, _systems_by_person(tx, ids - hidden)
+    members = acceptance.directory.connections
+
+    def lacks(one: CatchUp) -> bool:
+        value = known.get((one.citizen_id, one.field))
+        readers = [members[one.reader]] if one.reader in members else [] if one.reader else members.values()
+        return value is not None and any(
+            member.tenant == one.tenant
+            and _may_lack(acceptance, member, _lacks(member, value, acceptance.registry), systems[one.citizen_id])
+            for member in readers
+        )
+
+    verdicts = [(one, lacks(one)) for one in asked]
+    return Lacked([one for one, lack in verdicts if lack], [one for one, lack in verdicts if not lack])
+
+
+def _may_lack(
+    acceptance: Acceptance, member: ConnectionRouting, event_type: str | None, systems: Collection[str]
+) -> bool:  # fmt: skip
+    """Whether who lacks a value of this type is told it, as far as that hangs on its link to the person."""
+    if event_type is None:
+        return False
+    return member.consumes[event_type].scope != "linked" or acceptance.directory.reading_system(member) in systems
+
+
+def _systems_by_person(tx: Transaction, ids: Collection[str]) -> dict[str, set[str]]:
+    """The systems that know each of these people, by a number of their own or of their household."""
+    found: dict[str, set[str]] = {one: set() for one in ids}
+    for table in (citizen_links, household_links):
+        for some in parts(sorted(ids)):
+            query = select(table.c.citizen_id, table.c.system).where(table.c.citizen_id.in_(some))
+            for row in tx.sql.execute(query):
+                found[row.citizen_id].add(row.system)
+    return found
 
 
 def missing_of(tx: Transaction, acceptance: Acceptance, connection: str, source: str) -> tuple[bytes, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bus.ledger import Transaction
@@ -25,7 +25,7 @@ class ConnectionRouting:
     systems beside its own whose identifiers it may bind. `skips_unknown`: it may speak of requests that the hub
     does not know. `household`: its numbers of people are those of households. `outside`: its package reads a queue on
     the broker; `pulled`: it pulls its deliveries over HTTP. `client`: the id of the client that speaks as this
-    connection; "" for none."""
+    connection; "" for none. `pilot_citizens`: keyed digests of the people's identifiers."""
 
     name: str
     tenant: str
@@ -38,7 +38,7 @@ class ConnectionRouting:
     holds: tuple[str, ...] = ()
     mode: Mode = "live"
     pilot_procedures: tuple[str, ...] = ()
-    pilot_citizens: tuple[tuple[str, str], ...] = ()
+    pilot_citizens: tuple[str, ...] = ()
     sector: str = GENERAL
     speaks_for: frozenset[str] = frozenset()
     skips_unknown: bool = False
@@ -99,16 +99,21 @@ class DirectoryBehind(BusUnavailable):
 
 class Directory:
     """Immutable; a changed set of connections is a new directory. `version`: its number in the ledger, 0 for one that
-    is not there; `since`: by connection, the version since which it is as it is; `grants`: what clients may obtain, of
+    is not there; `since`: by connection, the version since which it is as it is; `began`: the last event
+    before it was connected, as long as it stands without a break; `grants`: what clients may obtain, of
     the room of exchanges, which stands above this one; `declared`: the connections that files declared, by name."""
 
     def __init__(
         self, connections: Iterable[ConnectionRouting], catalogue: Mapping[str, Procedure],
         tenants: Mapping[str, Tenant], *, version: int = 0, since: Mapping[str, int] | None = None, grants: Any = None,
-        declared: Mapping[str, ConnectionItem] | None = None,
+        declared: Mapping[str, ConnectionItem] | None = None, began: Mapping[str, int] | None = None,
     ) -> None:  # fmt: skip
         self.version, self.grants, self._since = version, grants, since or {}
         self.declared = declared or {}
+        self._began: dict[str, dict[str, int]] = {}
+        for name, seq in (began or {}).items():
+            if seq:
+                self._began.setdefault(name.partition(".")[0], {})[name] = seq
         self.connections = {one.name: one for one in connections}
         self.catalogue = catalogue
         self.tenants = tenants
@@ -167,6 +172,11 @@ class Directory:
         """The version since which a connection is as it is: what was made for it by an older one may show too much."""
         return self._since.get(connection, 0)
 
+    def began(self, tenant: str) -> Mapping[str, int]:
+        """By connection of a tenant, the event after which it was connected: what is known of one of this name from
+        before is of another. Those that were there from the beginning are left out."""
+        return self._began.get(tenant, {})
+
     def checks_like(self, other: Directory) -> bool:
         """Whether what an event says of people, and who says it, is checked by the same rules."""
         mine, theirs = ((one._identifiers, one._households, one._sectors) for one in (self, other))
@@ -181,6 +191,21 @@ class Directory:
             connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
             connection=True, system=member.system, others=member.speaks_for, skips_unknown=member.skips_unknown,
         )  # fmt: skip
+
+    def origin_as(self, connection: str, client_id: str) -> Origin:
+        """As `origin_of`, for the client that speaks as a connection."""
+        return replace(self.origin_of(connection), connection=False, client=client_id)
+
+    def origin_now(self, origin: Origin, before: Directory) -> Origin | None:
+        """What an origin that the directory `before` gave is by this one; None for one that may not speak as its
+        connection any more."""
+        if origin.client:
+            member = self.of_client(origin.tenant, origin.client)
+            same = member is not None and member.name == origin.name
+            return self.origin_as(origin.name, origin.client) if same else None
+        if origin.name not in before.connections or origin != before.origin_of(origin.name):
+            return origin
+        return self.origin_of(origin.name) if origin.name in self.connections else None
 
     def system_of(self, origin: str) -> str:
         """The system that a connection or client speaks for."""

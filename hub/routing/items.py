@@ -14,7 +14,7 @@ from hub.routing.directory import ConnectionItem, ConnectionRouting, Directory
 from hub.settings.model import ConnectionSettings, Tenant
 from hub.settings.plain import Unreadable, from_plain, to_plain
 from hub.settings.procedures import Procedure
-from hub.storage.directory_items import CONNECTION, GRANT, OF_FILES, PROCEDURE, TENANT, WEBHOOK, Items, Key
+from hub.storage.directory_items import CONNECTION, GRANT, OF_FILES, PROCEDURE, TENANT, WEBHOOK, Items, Key, Standing
 from schemas.manifest import Consumed, Manifest
 
 _OF_FILE = ("franceconnect",)  # of a tenant: it holds a secret, and says nothing of who gets what
@@ -29,14 +29,18 @@ class WebhookItem:
     types: tuple[str, ...]
 
 
-def declared_connection(item: ConnectionSettings, manifest: Manifest) -> ConnectionItem:
-    """A connection as the settings file and its connector declare it."""
+def declared_connection(
+    item: ConnectionSettings, manifest: Manifest, digest: Callable[[str, str], str]
+) -> ConnectionItem:
+    """A connection as the settings file and its connector declare it. `digest`: of a system and an identifier there, by
+    which somebody is named in a pilot."""
     consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
     routing = ConnectionRouting(
         name=f"{item.tenant}.{item.name}", tenant=item.tenant, system=item.system, label=item.label or manifest.name,
         consumes={c.type: c for c in consumes}, procedures=item.procedures, outside=manifest.outside == "amqp",
         publishes=manifest.publishes, mode=item.mode, pilot_procedures=item.pilot_procedures,
-        pilot_citizens=item.pilot_citizens, sector=item.sector, speaks_for=item.speaks_for,
+        pilot_citizens=tuple(sorted(digest(*one) for one in item.pilot_citizens)), sector=item.sector,
+        speaks_for=item.speaks_for,
         skips_unknown=manifest.unknown == "skip", household=manifest.household, pulled=manifest.outside == "pull",
         client=item.client or "",
     )  # fmt: skip
@@ -66,14 +70,15 @@ def connections_of(items: Items) -> dict[str, ConnectionItem]:
 
 
 def directory_of(
-    items: Items, version: int, *, hears: Iterable[Consumed], knows: Callable[[str], Collection[int]],
-    grants: Callable[[Mapping[str, Any], Mapping[str, Tenant]], Any], since: Mapping[Key, int] | None = None,
+    standing: Standing, version: int, *, hears: Iterable[Consumed], knows: Callable[[str], Collection[int]],
+    grants: Callable[[Mapping[str, Any], Mapping[str, Tenant]], Any],
 ) -> Directory:  # fmt: skip
     """The directory that these items make. `hears`: what a webhook may be told; `knows`: the versions of an event type
     that are known here; `grants`: makes what clients may obtain of the items, by id. Raises Unreadable for what another
     version of the hub wrote."""
     tenants, catalogue, granted = dict[str, Tenant](), dict[str, Procedure](), dict[str, Any]()
     hooks = dict[str, WebhookItem]()
+    items = standing.items
     for (kind, name), body in items.items():
         if kind == TENANT:
             tenants[name] = from_plain(Tenant, body)
@@ -94,9 +99,13 @@ def directory_of(
         for name, one in hooks.items() if one.tenant in tenants
     ]  # fmt: skip
     _check(members, tenants, knows)
-    numbers = {name: number for (kind, name), number in (since or {}).items() if kind in (CONNECTION, WEBHOOK)}
+    since, began = (
+        {name: number for (kind, name), number in numbers.items() if kind in (CONNECTION, WEBHOOK)}
+        for numbers in (standing.since, standing.began)
+    )
     return Directory(
-        members, catalogue, tenants, version=version, since=numbers, grants=grants(granted, tenants), declared=declared
+        members, catalogue, tenants, version=version, since=since, began=began, grants=grants(granted, tenants),
+        declared=declared,
     )  # fmt: skip
 
 

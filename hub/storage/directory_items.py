@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -26,20 +27,30 @@ Items = Mapping[Key, Any]
 """By kind and name, the body of an item: JSON, without any secret."""
 
 
-def read_items(tx: Transaction, version: int) -> dict[Key, Any]:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The items of one version. `since`: since which version each is as it is; `began`: the last event before it began
+    to stand without a break, 0 for one that stood before the first version."""
+
+    items: Items
+    since: Mapping[Key, int] = field(default_factory=dict)
+    began: Mapping[Key, int] = field(default_factory=dict)
+
+
+def read_items(tx: Transaction, version: int) -> Items:
     """The items of one version."""
-    return read_standing(tx, version)[0]
+    return read_standing(tx, version).items
 
 
-def read_standing(tx: Transaction, version: int) -> tuple[dict[Key, Any], dict[Key, int]]:
-    """The items of one version, and since which version each is as it is."""
+def read_standing(tx: Transaction, version: int) -> Standing:
     until = directory_items.c.until_version
     standing = or_(until.is_(None), until > version)
     query = select(directory_items).where(directory_items.c.since_version <= version, standing)
     rows = {(row.kind, row.name): row for row in tx.sql.execute(query)}
-    return (
+    return Standing(
         {key: orjson.loads(row.body) for key, row in rows.items()},
         {key: row.since_version for key, row in rows.items()},
+        {key: row.began_seq for key, row in rows.items()},
     )
 
 
@@ -54,10 +65,10 @@ def write_version(tx: Transaction, changes: Items, *, by: str, digest: str | Non
     it; `digest`: of the files that do. What each connection gets from now on starts with the next event, and who does
     not get a type any more starts anew another time."""
     tx.hold_door()
-    before = read_items(tx, tx.directory)
+    standing, begins = read_standing(tx, tx.directory), tx.last_number if tx.directory else 0
     version = tx.next_directory()
     for (kind, name), body in changes.items():
-        types, had = _types(kind, body), _types(kind, before.get((kind, name)))
+        types, had = _types(kind, body), _types(kind, standing.items.get((kind, name)))
         if had - types:
             tx.unsubscribe(name, had - types)
         tx.subscribe({name: sorted(types)})
@@ -66,7 +77,8 @@ def write_version(tx: Transaction, changes: Items, *, by: str, digest: str | Non
         ends = update(directory_items).where(item.kind == kind, item.name == name, item.until_version.is_(None))
         tx.sql.execute(ends.values(until_version=version))
     rows = [
-        {"kind": kind, "name": name, "since_version": version, "body": _encoded(body)}
+        {"kind": kind, "name": name, "since_version": version, "began_seq": standing.began.get((kind, name), begins),
+         "body": _encoded(body)}
         for (kind, name), body in changes.items() if body is not None
     ]  # fmt: skip
     if rows:

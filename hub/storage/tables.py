@@ -165,6 +165,9 @@ directory_items = Table(
     Column("name", String(128), primary_key=True),
     Column("since_version", BigInteger, primary_key=True, autoincrement=False),
     Column("until_version", BigInteger),
+    # The last event before it began to stand without a break: what is known of a connection that was removed meanwhile
+    # is known of it no more. 0 for what stood before the first version.
+    Column("began_seq", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Index("directory_items_standing", "kind", "name", unique=True, postgresql_where=text("until_version IS NULL"),
           sqlite_where=text("until_version IS NULL")),

@@ -49,4 +49,4 @@ def undescribed(schema: Any, defs: Any) -> Iterator[str]:
         yield from undescribed(part, defs)
 
 
-TABLES_OF_ALL = ("deliver", "answer", "poll", "people", "webhook")  # which another schema describes
+TABLES_OF_ALL = ("deliver", "answer", "poll", "people", "state", "webhook")  # which another schema describes

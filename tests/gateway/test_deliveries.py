@@ -438,20 +438,6 @@ def test_only_those_whom_the_package_knows_are_told_where_it_wants_these(open_ho
     assert houses(http) == [4]
 
 
-def test_a_package_whose_connection_is_taken_away_finds_nothing(open_house: Open, tmp_path: Path) -> None:
-    house = pulling_house(open_house, tmp_path)
-    http = puller(house)
-    say(house, moved(1, 1))
-    page(http)
-    house.hub.settings = house.hub.settings.__class__(
-        **{name: getattr(house.hub.settings, name) for name in house.hub.settings.__slots__} | {"connections": {}}
-    )
-    house.hub.reload()
-
-    problem(http.get("/v1/deliveries"), 404, "not_found")
-    problem(answer(http, 1), 404, "not_found")
-
-
 def test_what_cannot_be_shown_is_parked_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     http = puller(house)
     say(house, moved(1, 1), moved(2, 2))
@@ -477,7 +463,9 @@ def test_another_client_of_the_connection_goes_on_with_numbers_of_its_own(open_h
     from hub.routing.directory import Directory
 
     members = [replace(one, client="loisirs-neuf") for one in routing.connections.values()]
-    house.hub.current.directory = Directory(members, routing.catalogue, routing.tenants)
+    house.hub.current.directory = Directory(
+        members, routing.catalogue, routing.tenants, version=routing.version
+    )  # fmt: skip
 
     house.hub.pulls.look_after()
     assert houses(puller(house, "loisirs-neuf")) == [1, 2]

@@ -35,8 +35,12 @@ def go(house: House, mode: Mode) -> None:
     """The settings say another mode now."""
     before = house.hub.current.directory
     members = [replace(one, mode=mode) if one.name == NAME else one for one in before.connections.values()]
-    house.hub.current.directory = Directory(members, before.catalogue, before.tenants)
-    house.hub.observation.note_modes()
+    house.hub.current.directory = Directory(
+        members, before.catalogue, before.tenants, version=before.version
+    )  # fmt: skip
+    with house.hub.ledger.transaction() as tx:
+        observed.note_modes(tx, {member.name: member.mode for member in members})
+    house.hub.observation.begin_anew()
 
 
 def hand_in(house: House, most: int = 1_000) -> int:

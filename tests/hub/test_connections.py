@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from connectors.filedrop.connector import FileDrop
 from connectors.sdk import find_manifests
 from hub.connections import Connection, ConnectorHandler
+from hub.storage.tables import directory_items
 from hub.wiring import Hub
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import HubError, TryLater
@@ -60,6 +63,20 @@ def test_a_pilot_sends_for_the_named_people_only(folder: Path) -> None:
         town.until(lambda: town.counts("famille").get("delivered") == 2)
 
         assert [row["Famille_Identifiant"] for row in town.dropped("famille")] == ["F-1"]
+    finally:
+        town.close()
+
+
+def test_the_history_of_the_directory_names_nobody_of_a_pilot(folder: Path) -> None:
+    town = Town(folder, {"famille": {"mode": "pilot", "pilot_citizens": ["famille:FOYER-4711", "ecole:ELEVE-42"]}})
+    try:
+        with town.hub.ledger.reading() as tx:
+            kept = {row.name: row.body for row in tx.sql.execute(select(directory_items))}
+        assert len(orjson.loads(kept[f"{TENANT}.famille"])["routing"]["pilot_citizens"]) == 2
+        assert not any(number in body for body in kept.values() for number in ("4711", "ELEVE-42"))
+        asked = {source.name: source for source in town.hub._sources(town.hub.current.directory)}
+        assert asked[f"{TENANT}.famille"].may_be_asked("canteen", "FOYER-4711")
+        assert not asked[f"{TENANT}.famille"].may_be_asked("canteen", "ELEVE-42")  # a number of another system
     finally:
         town.close()
 

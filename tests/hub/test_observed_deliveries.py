@@ -169,7 +169,6 @@ def test_a_package_that_reads_its_own_queue_is_counted_too(tmp_path: Path, outsi
     try:
         town.link(("SORBIER", "cantine", "C-1"), ("SORBIER", "portail", "u1"))
         town.submit(moved("u1", 5), moved("u1", 6))
-        town.hub.observation.note_modes()
         for _ in range(3):
             town.hub.relay.step()
 

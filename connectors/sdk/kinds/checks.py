@@ -33,7 +33,10 @@ from schemas.shape import nearest
 
 Found = Iterator[tuple[str, str]]
 KindFaults = Callable[[Mapping[str, Any]], Found]
-EVENT_TABLES = (("webhook", "event"), ("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", "event"))
+EVENT_TABLES = (
+    ("webhook", "event"), ("poll", "event"), ("state", "event"), ("dump", "change"), ("sql", "event"),
+    ("returns", "event"),
+)  # fmt: skip
 STATUSES = "statuses.csv"
 PERSON = {"$ref": "urn:unefois:record:citizen:v1"}
 """The shared schema of what the map of `[people]` makes."""
@@ -147,6 +150,8 @@ def _people_faults(raw: Mapping[str, Any], language: Language) -> Found:
     listed = _listed(raw)
     if "people" in raw and raw["kind"] not in _LISTING:
         yield "people", f"a connector of the kind {raw['kind']} lists nobody: load a file"
+    if "state" in raw and raw["kind"] != "rest":
+        yield "state", f"a connector of the kind {raw['kind']} is asked of nobody"
     if "map" in listed and listed["map"] in language.tables:
         yield from _compiled("people.map", partial(language.tables[listed["map"]].read, {}, language.facts))
 

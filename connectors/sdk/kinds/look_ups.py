@@ -27,7 +27,7 @@ def found_reference(message: Message, ask: Ask) -> str | None:
     if answer.status == 404:
         return None
     only = Only({place: _filled(text, message) for place, text in spec["only"].items()})
-    for record in _records(spec, answer):
+    for record in records_of(spec, answer):
         try:
             ours = only.fits(record)
         except InvalidMessage:
@@ -37,13 +37,9 @@ def found_reference(message: Message, ask: Ask) -> str | None:
     return None
 
 
-def look_up_faults(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Key and message of a `look_up` that is not asked, or is missing."""
-    if "look_up" in spec and spec.get("again") != "look-up":
-        yield "look_up", 'is not asked: again is not "look-up"'
-
-
-def _records(spec: Mapping[str, Any], answer: HttpAnswer) -> list[Any]:
+def records_of(spec: Mapping[str, Any], answer: HttpAnswer) -> list[Any]:
+    """The one record that an answer to a harmless call is, or the list that it holds where the table says so. Raises
+    TryLater for an answer that holds none."""
     body = answer.json()
     if "list" not in spec:
         return [body]
@@ -52,6 +48,12 @@ def _records(spec: Mapping[str, Any], answer: HttpAnswer) -> list[Any]:
         detail = f"{answer.host}: a list was due at {spec['list']}"
         raise lost_answer(f"{answer.service} {UNREAD}", True, detail=detail, fault="away.not-json")
     return found
+
+
+def look_up_faults(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and message of a `look_up` that is not asked, or is missing."""
+    if "look_up" in spec and spec.get("again") != "look-up":
+        yield "look_up", 'is not asked: again is not "look-up"'
 
 
 def _reference(spec: Mapping[str, Any], record: Any, answer: HttpAnswer) -> str:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.connector import Context
-from connectors.sdk.http import HttpAnswer, lost_answer
+from connectors.sdk.http import SUCCESS, HttpAnswer, lost_answer
 from connectors.sdk.kinds.calls import UNREAD, address_of, form_fields, lenient_json, value_at
 from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.kinds.events import Collected
 from connectors.sdk.kinds.explained import Explained
+from connectors.sdk.kinds.facts import DELIVERY_FACTS
 from connectors.sdk.kinds.follow import Follows
-from connectors.sdk.kinds.look_ups import found_reference
+from connectors.sdk.kinds.look_ups import found_reference, records_of
 from connectors.sdk.kinds.paging import Page, Params
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
@@ -63,6 +64,7 @@ class RestConnector(HttpConnector):
         super().__init__(context)
         self._polled = self.event_readers("poll", "event")
         self._pushed = self.event_readers("webhook", "event")
+        self._stated = self.event_readers("state", "event")
         self._follows = Follows(self.declared, self.language, context, self.event, self._ask)
         webhook = self.declared.get("webhook", {})
         signature = webhook.get("signature")
@@ -246,6 +248,19 @@ class RestConnector(HttpConnector):
             raw["call"], params=query, place=raw.get("list", ""), paging=raw.get("paging"), safe=True
         ):  # fmt: skip
             yield self.listed(page.records, place=page.place)
+
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        """By the `call` of `[state]`, person by person."""
+        raw = self.declared.get("state", {})
+        if "call" not in raw:
+            yield from super().state(references)
+            return
+        for reference in references:
+            facts = {DELIVERY_FACTS[0]: reference}
+            query = {name: self.fill(text, **facts) for name, text in raw.get("query", {}).items()}
+            answer = self.call(raw["call"], facts=facts, params=query, safe=True, expect=(*SUCCESS, 404))
+            records = [] if answer.status == 404 else records_of(raw, answer)
+            yield self.collect(records, self._stated, place=raw.get("list", "").strip(WHOLE)).polled()
 
     # questions
 

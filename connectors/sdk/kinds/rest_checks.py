@@ -36,6 +36,10 @@ def rest_faults(raw: Mapping[str, Any]) -> Found:
     yield from _polled(raw, known)
     asked = {name: raw["people"][name] for name in ("call", "query") if name in raw.get("people", {})}
     yield from _unknown("people", asked, known)
+    asked = {name: raw["state"][name] for name in ("call", "query") if name in raw.get("state", {})}
+    yield from _unknown("state", asked, {*known, *DELIVERY_FACTS[:1]})
+    if not asked.get("call", "GET ").startswith("GET "):
+        yield "state.call", "is a GET: it changes nothing"
     yield from _answered(raw, known)
     for number, spec in enumerate(raw.get("follow", ())):
         asked = {name: spec[name] for name in ("call", "query") if name in spec}
@@ -52,6 +56,8 @@ def undone_faults(raw: Mapping[str, Any]) -> Found:
         yield from ((f"poll.{key}", "missing") for key in ("call", "event") if key not in poll)
     if "people" in raw:
         yield from ((f"people.{key}", "missing") for key in ("call", "map") if key not in raw["people"])
+    if "state" in raw:
+        yield from ((f"state.{key}", "missing") for key in ("call", "event") if key not in raw["state"])
     for number, spec in enumerate(raw.get("deliver", ())):
         if "call" not in spec:
             yield f"deliver[{number}].call", "missing: which call says it"

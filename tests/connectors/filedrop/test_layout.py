@@ -35,7 +35,10 @@ def written(value: Any, **settings: Any) -> str:
     chosen = site({"name": "C", "from": "/v", **settings.pop("column", {})}, header=False, **settings)
     row = chosen.row(chosen.layouts[KIND], {"delivery": {"key": "k"}, "v": value})
     return (
-        write_rows(chosen, chosen.layouts[KIND], [row]).decode(chosen.encoding).removeprefix("k;").removeprefix('"k";')
+        write_rows(chosen, chosen.layouts[KIND], [row])
+        .decode(chosen.form.encoding)
+        .removeprefix("k;")
+        .removeprefix('"k";')
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from connectors.koha.connector import Koha
 from connectors.koha.mapping import address_fields, address_of, card_of, has_values
 from connectors.koha.twin import KohaTwin
 from connectors.sdk import Secret, find_manifests
-from schemas.delivery import Delivery, Listed
+from schemas.delivery import Delivery, Listed, Polled
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
 from schemas.exchange import AmbiguousIdentity, NotMatched, Question
@@ -477,20 +478,24 @@ def test_it_lists_who_has_a_card_page_by_page_and_a_broken_record_hides_nobody(
             twin.add(f"C{number}", **LIBRARY, date_of_birth="1987-03-09", gender="F")
         twin.add(None, surname="Sanscarte", firstname="Ilyès", date_of_birth="1962-04-11")
         twin.add("C900", surname={"nom": "Illisible"}, firstname="Odette", date_of_birth="1984-03-09")
-        twin.add("C901", surname="Sansjour", firstname="Odette")
+        twin.add("C901", surname="Autre", firstname="Odette", gender="O", date_of_birth="1984-03-09")
+        twin.add("C902", surname="Sansjour", firstname="Odette, Marie-Line Jeanne")
         pages = list(koha(twin).people())
 
     people = [person for page in pages for person in page.people]
     assert len(pages) >= 3
-    assert len(people) == 206
+    assert len(people) == 207
     assert people[0] == {
         "identity": {"family_name": "Quenneville", "given_names": ["Solène"], "gender": "female",
                      "birthdate": "1987-03-09"},
         "references": [{"system": "koha", "id": "C0"}],
     }  # fmt: skip
-    assert "birthdate" not in people[-1]["identity"]
+    assert people[-2]["identity"] == {
+        "family_name": "Autre", "given_names": ["Odette"], "birthdate": "1984-03-09"
+    }  # fmt: skip
+    assert people[-1]["identity"] == {"family_name": "Sansjour", "given_names": ["Odette, Marie-Line Jeanne"]}
     faults = [fault for page in pages for fault in page.faults]
-    assert [(fault.code, fault.key) for fault in faults] == [("not_a_text", "207")]
+    assert [(fault.code, fault.place) for fault in faults] == [("not_a_text", "/6 /surname")]
     assert "Illisible" not in str(faults) + caplog.text
 
 
@@ -537,3 +542,64 @@ def test_a_library_that_is_away_or_closed_lists_nobody() -> None:
         list(koha(twin, client_secret=Secret("une autre")).people())
     with pytest.raises(TryLater):
         list(Koha(context_for("koha", settings())).people())
+
+
+# what it knows of somebody, asked for again
+
+
+def test_asked_for_again_it_says_the_address_of_these_cards_alone_as_its_poll_would() -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
+        for number in range(3):
+            twin.add(f"C{number}", **OLD, **LIBRARY)
+        twin.add("D7", **OLD)
+        twin.add("D7", **OLD)
+        before = dict(twin.patrons)
+        stated = [one for part in koha(twin).state(["C2", "C0", "D7", "C99", ""]) for one in part.events]
+        polled_too, _ = polled(koha(twin), {"since": (NOON - timedelta(hours=2)).isoformat(), "seen": {}})
+        assert twin.patrons == before
+
+    by_card = {one.data["citizen"]["references"][0]["id"]: one for one in polled_too}
+    assert [one.to_dict() for one in stated] == [by_card[card].to_dict() for card in ("C2", "C0")]
+
+
+def test_a_library_whose_word_is_not_wanted_or_that_is_away_says_nothing_again() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add("C0", **OLD)
+        assert list(koha(twin, publish_addresses=False).state(["C0"])) == []
+        assert twin.calls == []
+        with pytest.raises(AccessDenied):
+            list(koha(twin, client_secret=Secret("une autre")).state(["C0"]))
+    with pytest.raises(TryLater):
+        list(Koha(context_for("koha", settings())).state(["C0"]))
+
+
+class Everybody(Koha):
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        yield from self.poll({"since": "2000-03-02T00:00:00+00:00", "seen": {}})
+
+
+class Restless(Koha):
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        for part in super().state(references):
+            yield replace(part, events=[replace(one, id=f"{one.id}/{uuid.uuid4()}") for one in part.events])
+
+
+class Mute(Koha):
+    def state(self, references: Sequence[str]) -> Iterator[Polled]:
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(Everybody, "of somebody else"), (Restless, "two words"), (Mute, "nothing of somebody"), (Koha, "")],
+)
+def test_the_suite_notices_an_answer_that_is_wrong(kind: type[Koha], said: str) -> None:
+    manifest = find_manifests()["koha"]
+
+    @contextmanager
+    def stand(bench: Bench) -> Iterator[Case]:
+        with conformance.stands_of(manifest)[0](bench) as case:
+            yield replace(case, connect=lambda: kind(case.connect().context))
+
+    found = conformance.examine(manifest, [stand], only=("stating",)).faults
+    assert any(said in fault for fault in found) if said else found == ()

@@ -92,6 +92,23 @@ def test_a_french_postal_code_of_a_spreadsheet_gets_its_zero_back(written: str, 
     assert values.french_postal_code(written) == code  # addok#373, pix PR 4914
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (("Valbruyère", "38 999", ""), {"postal_code": "38999", "city": "Valbruyère"}),
+        (("Valbruyère", "38999", "France"), {"postal_code": "38999", "city": "Valbruyère"}),
+        (("Kehl", "77694", "Allemagne"), {"postal_code": "77694", "city": "Kehl", "country": "DE"}),
+        (("Dublin", "", "IE"), {"city": "Dublin", "country": "IE"}),
+        (("Valbruyère", "", ""), None), (("Valbruyère", "8999", ""), None), (("", "38999", ""), None),
+        (("Kehl", "77694", "Atlantide"), None), (("Kehl", "!", "DE"), None),
+    ],
+)  # fmt: skip
+def test_a_town_is_read_with_its_country_which_is_never_dropped(
+    said: tuple[str, str, str], read: dict[str, str] | None
+) -> None:
+    assert values.town(*said) == read
+
+
 def test_nothing_is_kept_of_an_empty_answer() -> None:
     unread = Unread()
 

@@ -25,6 +25,7 @@ from hub.exchanges.corrections import Corrections
 from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Journal, Justification
 from hub.operations.catching_up import CatchingUp
+from hub.operations.lacking import still_lacked
 from hub.operations.link_import import import_links
 from hub.operations.reviews import Reviews
 from hub.routing.directory import ConnectionRouting, Directory
@@ -88,7 +89,8 @@ class Neighbours:
         self.deliveries = Deliveries(self.acceptance)
         self.catching_up = CatchingUp(
             ledger, lambda: self.acceptance.directory, partial(restate, self.acceptance),
-            partial(take_effect, self.acceptance), per_second=1000,
+            partial(take_effect, self.acceptance), lambda tx, missed: still_lacked(tx, self.acceptance, missed).lacked,
+            per_second=1000,
         )  # fmt: skip
 
     # --- what happens ---------------------------------------------------------------------------------------------

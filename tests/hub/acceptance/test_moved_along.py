@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,43 @@ def test_whoever_is_named_twice_is_told_of_once(town: Neighbours) -> None:
 
 
 _ = BY
+
+
+def household_shown(town: Neighbours, package: str) -> list[str]:
+    """Of whom a package is told beside the one who moved, as it would be given what is on its way to it."""
+    name = f"{TOWN}.{package}"
+    with town.ledger.transaction() as tx:
+        tx.receive(name, sorted({row.seq for row in tx.deliveries_of(range(1, 20)) if row.connection == name}))
+        claimed = tx.claim(name, 100)
+        made = town.deliveries.deliveries(tx, name, claimed, {}, town.deliveries.identifiers(tx, claimed))
+        return sorted(
+            person["identity"]["given_names"][0]
+            for one in made.values() for person in one.event.data.get("household", ())
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("person", [named("Tancrède"), by_number("koha", "Tancrède")])
+def test_a_mark_that_comes_after_the_event_keeps_a_member_from_who_has_not_got_it_yet(
+    town: Neighbours, person: dict[str, object]
+) -> None:
+    town.say("Aude", "rue du Puits", household=[named("Tancrède"), named("Bruno")])
+    marked = {**person, "confidential": True}
+    town.say("Tancrède", "rue Cachée", by="koha", citizen=marked)
+    assert household_shown(town, "eau") == ["Bruno"]
+
+
+def test_without_a_mark_the_household_is_shown_whole(town: Neighbours) -> None:
+    town.say("Aude", "rue du Puits", household=[named("Tancrède"), named("Bruno")])
+    assert household_shown(town, "eau") == ["Bruno", "Tancrède"]
+
+
+def test_it_is_kept_out_of_the_queue_that_a_package_reads_itself(town: Neighbours) -> None:
+    said = town.say("Aude", "rue du Puits", household=[named("Tancrède"), named("Bruno")])
+    members, name = town.acceptance.directory.connections, f"{TOWN}.eau"
+    members[name] = replace(members[name], outside=True)
+    town.say("Tancrède", "rue Cachée", by="koha", citizen={**by_number("koha", "Tancrède"), "confidential": True})
+    with town.ledger.reading() as tx:
+        stored = tx.load([said.seq or 0])[said.seq or 0]
+        queued = town.deliveries.view(tx, stored, name).decode()
+    assert "Bruno" in queued
+    assert "Tancr" not in queued

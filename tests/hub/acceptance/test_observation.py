@@ -43,7 +43,9 @@ def go(town: Town, mode: Mode, name: str = NAME) -> None:
     town.hub.current.directory = Directory(
         members.values(), before.catalogue, before.tenants, version=before.version
     )  # fmt: skip
-    town.hub.observation.note_modes()
+    with town.hub.ledger.transaction() as tx:
+        observed.note_modes(tx, {member.name: member.mode for member in members.values()})
+    town.hub.observation.begin_anew()
 
 
 def poller(town: Town, source: Source, heard: Heard | None = None) -> Poller:

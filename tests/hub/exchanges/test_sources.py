@@ -444,9 +444,10 @@ def test_a_piloted_connection_is_asked_for_the_named_alone(town: World) -> None:
 
     town.asking = None
     town.sources.clear()
-    town.add("b", Package(), mode="pilot", pilot_citizens=(("b", "B-1"),))
+    town.add("b", Package(), mode="pilot", in_pilot={"B-1"}.__contains__)
     town.ask(natives={"b": "B-1"})
     town.refused(NoSource, natives={"b": "B-2"})
+    town.refused(NoSource, natives={})
 
 
 def test_a_paused_connection_is_not_asked_until_it_is_resumed(town: World) -> None:

@@ -16,7 +16,7 @@ from hub.acceptance.restating import restate
 from hub.operations import catching_up, first_load
 from hub.operations.catching_up import CatchingUp
 from hub.operations.import_undo import undo_import
-from hub.operations.lacking import Lack, lacking_of, missing_of, waiting_of
+from hub.operations.lacking import Lack, lacking_of, missing_of, still_lacked, waiting_of
 from hub.storage.tables import citizen_links
 from schemas.errors import InvalidMessage
 from tests.hub.citizens.town import BY, TOWN, Town, address, person
@@ -51,7 +51,12 @@ def catch_up(town: Town) -> int:
         return restate(town.acceptance, tx, tenant, citizen_id, fields)
 
     looking = CatchingUp(
-        town.ledger, lambda: town.acceptance.directory, again, partial(take_effect, town.acceptance), per_second=100
+        town.ledger,
+        lambda: town.acceptance.directory,
+        again,
+        partial(take_effect, town.acceptance),
+        lambda tx, missed: still_lacked(tx, town.acceptance, missed).lacked,
+        per_second=100,
     )
     return looking.look()
 
@@ -164,7 +169,12 @@ def test_killed_between_the_load_and_the_telling_nothing_is_lost_or_doubled(
         return restate(town.acceptance, tx, tenant, citizen_id, fields)
 
     looking = CatchingUp(
-        town.ledger, lambda: town.acceptance.directory, again, partial(take_effect, town.acceptance), per_second=100
+        town.ledger,
+        lambda: town.acceptance.directory,
+        again,
+        partial(take_effect, town.acceptance),
+        lambda tx, missed: still_lacked(tx, town.acceptance, missed).lacked,
+        per_second=100,
     )
     try:
         looking.look(dead)

@@ -16,7 +16,8 @@ def upgrade() -> None:
         "directory_items", sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("since_version", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("until_version", sa.BigInteger(), nullable=True), sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("until_version", sa.BigInteger(), nullable=True),
+        sa.Column("began_seq", sa.BigInteger(), nullable=False), sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "name", "since_version"),
     )  # fmt: skip
     standing = sa.text("until_version IS NULL")
