@@ -107,8 +107,9 @@ def test_what_it_lost_is_told_again_by_the_hub_without_anybody_stating_it(town: 
         return restate(town.acceptance, tx, tenant, citizen_id, fields)
 
     catching_up = CatchingUp(
-        town.ledger, lambda: town.acceptance.directory, again, partial(take_effect, town.acceptance), per_second=100
-    )
+        town.ledger, lambda: town.acceptance.directory, again, partial(take_effect, town.acceptance),
+        lambda tx, missed: missed, per_second=100,
+    )  # fmt: skip
     while catching_up.look():
         pass
     forget(town)
