@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["connection_app"]
 
+_FILE = (
+    "Its people, CSV in UTF-8: family_name;given_names;gender;birthdate;birthplace;id;confidential, and same_person may"
+    " follow."
+)
 _MANY = 10_000
 _SHOWN = 20  # lines on which somebody must act
 _GO_ON = "The same command goes on; `unefois connection load {} --undo {} --reason …` takes it back."
@@ -44,7 +48,7 @@ _GO_ON = "The same command goes on; `unefois connection load {} --undo {} --reas
 @connection_app.command("load")
 def connection_load(
     connection: Name,
-    from_file: Annotated[Path | None, typer.Option("--from", help="Its people, CSV in UTF-8.")] = None,
+    from_file: Annotated[Path | None, typer.Option("--from", help=_FILE)] = None,
     ask: Annotated[bool, typer.Option("--ask", help="Ask the package itself who its people are.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write it; without it, nothing is written.")] = False,
     assessment: Annotated[
@@ -59,8 +63,7 @@ def connection_load(
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Whom the people of a package are among those who are known: a report, and with `--yes` the links. Nobody becomes
-    a citizen by it; who is unknown waits, sealed, for a stated time. Columns:
-    family_name;given_names;gender;birthdate;birthplace;id;confidential, and same_person may follow."""
+    a citizen by it; who is unknown waits, sealed, for a stated time."""
     asked = [bool(from_file), ask, bool(status), bool(undo), bool(missing)]
     if sum(asked) != 1:
         fail("one of --from FILE, --ask, --status LOAD, --missing SOURCE, --undo LOAD")

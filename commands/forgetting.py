@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -36,27 +37,23 @@ def connection_forget(
     since: Annotated[
         str, typer.Option("--since", metavar="WHEN", help="Only what came after this: 2026-03-02T08:00:00+01:00.")
     ] = "",
-    tell: Annotated[bool, typer.Option("--tell", help="Tell it again what it lacks, without waiting.")] = False,
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """A package was restored from its own backup: what it was given and said is forgotten, and told again when anybody
-    states it; with --tell, by the hub as soon as all is forgotten. Called again after a stop, it goes on where it
-    was."""
+    """A package was restored from its own backup: what it was given and said is forgotten, and what is known now is
+    told again. Called again after a stop, it goes on where it was."""
     moment, decider = _moment(since), justified(by, reason)
 
     def act(hub: Hub) -> Forgotten:
         from hub.operations.forgetting import forget_reader
 
         known_connection(hub, connection)
-        return forget_reader(hub.ledger, hub.acceptance, hub.journal, connection, decider, moment, tell=tell)
+        return forget_reader(hub.ledger, hub.acceptance, hub.journal, connection, decider, moment)
 
     done = with_hub(config, act)
     if as_json:
         print_json(asdict(done))
         return
-    typer.echo(f"{done.entries} things forgotten, of {done.records} fields of people.")
-    if tell:
-        typer.echo("What it lacks is told to it from now on: unefois citizen catch-ups.")
+    typer.echo(f"Forgotten what it was given or said of {done.records} fields of people ({done.entries} entries).")
 
 
 def _moment(text: str) -> float | None:
@@ -66,4 +63,6 @@ def _moment(text: str) -> float | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         fail("--since is a moment, as 2026-03-02T08:00:00+01:00")
-    return at.timestamp() if at.tzinfo is not None else fail("--since needs its offset, as +01:00")
+    if at.tzinfo is None:
+        fail("--since needs its offset, as +01:00")
+    return at.timestamp() if at.timestamp() <= time.time() else fail("--since is yet to come")

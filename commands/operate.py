@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 parked_app = typer.Typer(no_args_is_help=True, help="Deliveries that wait for an operator.")
 
 
-connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, pause, resume, retry.")
+connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, load, pause, mend.")
 
 
 @connection_app.command("list")
@@ -68,7 +68,8 @@ def connection_list(
         return [
             {
                 "connection": name, "connector": items[name].connector if name in items else "webhook",
-                "paused": paused.get(name), "fault": faults.get(name), "since_version": directory.shown_since(name),
+                "mode": directory.connections[name].mode, "paused": paused.get(name), "fault": faults.get(name),
+                "since_version": directory.shown_since(name),
             }
             | ({"to_load": True} if name in unpaired else {})
             | pulled.get(name, {})

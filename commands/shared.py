@@ -43,7 +43,11 @@ def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
 
 def known_connection(hub: Hub, connection: str) -> Connection:
     found = hub.connections.get(connection)
-    return found if found is not None else fail("no such connection in the settings")
+    return (
+        found
+        if found is not None
+        else fail("no such connection in the directory (a new one: `unefois connection reload`)")
+    )
 
 
 def known_tenant(hub: Hub, tenant: str) -> str:

@@ -332,7 +332,7 @@ class Hub:
         self.sources.take_up(self._sources(directory), directory.tenants)
         with self.ledger.reading() as tx:
             made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
-        self.files_differ = made_of != digest_of(self.declared)
+        self.files_differ = self._differ(made_of)
         self.observation.begin_anew()
         if self._working:
             self._run_connections(directory)
@@ -348,6 +348,13 @@ class Hub:
         except HubError as error:
             _log.error("settings not read again", key=getattr(error, "key", ""))
             return self.settings
+
+    def _differ(self, made_of: str | None) -> bool:
+        """Whether the files of this process, as they are now, declare another directory than that of this digest."""
+        if made_of != digest_of(self.declared) and self._read_again is not None:
+            with suppress(HubError):  # they cannot be read, or are wrong: they differ
+                self.declared = declared_items(self._read_again(), self.registry, self._pilot)
+        return made_of != digest_of(self.declared)
 
     def _tell_differences(self, directory: Directory) -> None:
         """Once, what is here otherwise than the directory says."""

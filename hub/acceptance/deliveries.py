@@ -257,7 +257,7 @@ class Deliveries:
         its new cause then."""
         member = self._acceptance.directory.connections.get(connection)
         if member is None:
-            raise InvalidMessage("no such connection in the settings", code="not_found")
+            raise InvalidMessage("no such connection in the directory", code="not_found")
         (verdict,) = self._acceptance.accept(tx, self.origin(connection), [event])
         if verdict.error is not None:
             keep_refused(tx, connection, member.tenant, [(event, verdict.error)])

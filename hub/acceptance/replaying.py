@@ -36,7 +36,7 @@ class TooSoon(InvalidMessage):
     """`after`: seconds until another may begin."""
 
     def __init__(self, after: float) -> None:
-        super().__init__("the last one ended a moment ago", code="replay_too_soon")
+        super().__init__("the last one ended less than ten minutes ago: ask again later", code="replay_too_soon")
         self.after = after
 
 

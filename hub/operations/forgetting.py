@@ -35,19 +35,17 @@ class Forgotten:
 
 def forget_reader(
     ledger: Ledger, acceptance: Acceptance, journal: Journal, connection: str, by: Justification,
-    since: float | None = None, *, tell: bool = False, part: int = PART,
+    since: float | None = None, *, part: int = PART,
 ) -> Forgotten:  # fmt: skip
     """Forget all that a connection (`tenant.name`) was given or said; with `since` (seconds since 1970) what came after
-    that alone. What is on its way to it stays known. What is known of people stays too: whoever states it next, or a
-    catch-up, tells it again; with `tell` that catch-up is asked with the last part. Written into the journal when it
-    begins."""
+    that alone. What is on its way to it stays known. What is known of people stays too, and is asked for at the
+    end: it is told what it lacks then. Written into the journal when it begins."""
     done, tenant = Forgotten(), connection.partition(".")[0]
     with ledger.transaction() as tx:
         begun = tx.cursor(_place(connection))
         done.resumed = begun is not None
         if begun is None:
             begun = _begin(tx, journal, connection, tenant, by, since)
-        begun = {**begun, "tell": tell or begun.get("tell", False)}
         tx.move_cursor(_place(connection), begun)
     while begun is not None:
         with ledger.transaction() as tx:
@@ -84,8 +82,7 @@ def _forget_part(
     tenant = connection.partition(".")[0]
     after = acceptance.news.pass_by(tx, tenant, begun["after"], part, forget)
     if after is None:
-        if begun["tell"]:
-            ask_for_reader(tx, tenant, connection, cause="forgotten")
+        ask_for_reader(tx, tenant, connection, cause="forgotten")
         tx.sql.execute(delete(cursors).where(cursors.c.connection == _place(connection)))
         return None
     begun = {**begun, "after": after}

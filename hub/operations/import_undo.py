@@ -34,7 +34,7 @@ def undo_import(
     back."""
     with ledger.reading() as tx:
         rows = _imported(tx, tenant, import_id, how)
-        apart = _merged(tx, rows) | _heard(tx, tenant, rows)
+        merged, heard = _merged(tx, rows), _heard(tx, tenant, rows)
     if not rows:
         raise InvalidMessage("no link is left of such an import", code="not_found")
     done = Counter({"forgotten": 0, "parted": 0})
@@ -42,14 +42,15 @@ def undo_import(
         with ledger.transaction() as tx:
             tx.hold_door()
             still = _imported(tx, tenant, import_id, how, rows[start : start + AT_ONCE])
-            done.update(_withdrawn(tx, links, tenant, (row.system, row.native_id), by, apart) for row in still)
+            done.update(_withdrawn(tx, links, tenant, (row.system, row.native_id), by, merged, heard) for row in still)
         yield done
 
 
 def _withdrawn(
-    tx: Transaction, links: Links, tenant: str, identifier: Identifier, by: Justification, apart: set[Identifier]
+    tx: Transaction, links: Links, tenant: str, identifier: Identifier, by: Justification,
+    merged: set[Identifier], heard: set[Identifier],
 ) -> str:  # fmt: skip
-    if identifier in apart:
+    if identifier in merged or (identifier in heard and links.was_heard(tx, tenant, identifier)):
         try:
             if not links.remove(tx, tenant, identifier, by).merge:
                 return "parted"

@@ -106,6 +106,14 @@ class Links:
         self._reviews.declare_parted(tx, tenant, row.citizen_id, parted, by, name=name, since=row.since)
         return Removed(parted, False, len(heard.requests), len(heard.unread), stopped, questions)
 
+    def was_heard(self, tx: Transaction, tenant: str, identifier: Identifier) -> bool:
+        """Whether something came by this identifier alone since it names its person; also where nothing is kept that
+        says by whom a request came. What the hub itself says again of them is none of it."""
+        row = self._row(tx, tenant, identifier)
+        ids = self._people.members(tx, row.citizen_id)
+        heard = heard_by(tx, tenant, ids, [identifier], self._others(tx, row), since=row.since)
+        return bool(heard.seqs or heard.requests or heard.unread)
+
     def forget(self, tx: Transaction, tenant: str, identifier: Identifier, by: Justification) -> Removed:
         """This identifier names nobody any more, for its system has deleted the record: told again, it is new. What
         came by it stays with the person."""

@@ -454,7 +454,7 @@ KINDS: Mapping[str, Kind] = {
         _review_remedies("reviews {} --keep"),
     ),
     "value": Kind(
-        _values, lambda name, _: f"valeur contraire au système qui fait référence ({name})",
+        _values, lambda name, _: f"valeur à trancher : contraire au système de référence, ou dite d'un foyer ({name})",
         _review_remedies("reviews {} --take", "reviews {} --keep"),
     ),
     "held": Kind(

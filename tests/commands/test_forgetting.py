@@ -43,20 +43,13 @@ def asked(town: Town) -> bool:
         return is_asked_for_reader(tx)
 
 
-def test_what_is_forgotten_is_told_again_to_that_package_alone_when_it_is_asked(town: Town) -> None:
-    assert "2 things forgotten" in forget(town, "--tell")
+def test_what_is_forgotten_is_told_again_to_that_package_alone(town: Town) -> None:
+    assert "2 fields of people" in forget(town)
 
     town.until(lambda: len(town.dropped("biblio")) == 4)
     town.until(lambda: not asked(town))
     assert len(town.dropped("famille")) == 2
     assert forget(town, "--json") == {"records": 2, "entries": 2, "resumed": False}
-
-
-def test_without_it_nothing_is_told_before_somebody_states_it(town: Town) -> None:
-    forget(town)
-
-    assert not asked(town)
-    assert len(town.dropped("biblio")) == 2
 
 
 def test_what_was_to_be_told_is_told_when_a_second_call_goes_on(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +58,7 @@ def test_what_was_to_be_told_is_told_when_a_second_call_goes_on(town: Town, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(NewsBook, "pass_by", stopped)
-        CliRunner().invoke(app, ["connection", "forget", BIBLIO, "--tell", "--reason", "restauration du 12 mars",
+        CliRunner().invoke(app, ["connection", "forget", BIBLIO, "--reason", "restauration du 12 mars",
                                  "--config", str(town.folder / "hub.toml")])  # fmt: skip
     assert not asked(town)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from bus.ledger import Ledger
+from hub.acceptance.days import take_effect
+from hub.acceptance.restating import restate
 from hub.citizens.news import NewsBook
+from hub.operations.catching_up import CatchingUp
 from hub.operations.forgetting import forget_reader
 from tests.hub.citizens.town import BY, TOWN
 from tests.hub.news.town import Readers
@@ -96,3 +100,19 @@ def test_other_readers_keep_what_they_know(town: Readers) -> None:
     forget(town)
 
     assert [town.restate(who)["new_address"].to for who in PEOPLE] == [(KOHA,)] * 5
+
+
+def test_what_it_lost_is_told_again_by_the_hub_without_anybody_stating_it(town: Readers) -> None:
+    def again(tx: Any, tenant: str, citizen_id: str, fields: Any) -> Any:
+        return restate(town.acceptance, tx, tenant, citizen_id, fields)
+
+    catching_up = CatchingUp(
+        town.ledger, lambda: town.acceptance.directory, again, partial(take_effect, town.acceptance),
+        lambda tx, missed: missed, per_second=100,
+    )  # fmt: skip
+    while catching_up.look():
+        pass
+    forget(town)
+
+    assert catching_up.look() == 5
+    assert [town.moves("publik", who, "rue Neuve") for who in PEOPLE] == [[]] * 5

@@ -15,10 +15,11 @@ from hub.acceptance.days import take_effect
 from hub.acceptance.restating import restate
 from hub.operations import catching_up, first_load
 from hub.operations.catching_up import CatchingUp
+from hub.operations.import_undo import undo_import
 from hub.operations.lacking import Lack, lacking_of, missing_of, still_lacked, waiting_of
 from hub.storage.tables import citizen_links
 from schemas.errors import InvalidMessage
-from tests.hub.citizens.town import TOWN, Town, address, person
+from tests.hub.citizens.town import BY, TOWN, Town, address, person
 from tests.hub.operations.test_first_load import BLANCHE, KOHA, ODETTE, PIERRE, later, load, numbers, written
 
 SORBIER: dict[str, Any] = {
@@ -211,3 +212,20 @@ def test_a_load_that_is_taken_back_before_the_telling_tells_nobody(town: Town) -
         tx.sql.execute(delete(citizen_links).where(citizen_links.c.origin == f"load:{report.load_id}"))
     catch_up(town)
     assert told(town) == []
+
+
+def test_a_load_that_told_people_is_taken_back_and_the_right_file_finds_them_as_before(town: Town) -> None:
+    """What the hub said again to the package, and what others said since, came by no identifier of the load; what the
+    package said did."""
+    lines = LINES[1:]
+    report = written(town, *lines)
+    catch_up(town)
+    town.say("publik", person("publik", "P-1", **GARANCE), new_address=address("9 rue Neuve", "publik"))
+    town.say("koha", {"references": [{"system": "koha", "id": "K-2"}]}, new_address=address("8 quai Neuf", "koha"))
+
+    *_, done = undo_import(town.ledger, town.links, TOWN, report.load_id, BY, how="load")
+
+    assert dict(done) == {"forgotten": 1, "parted": 1}
+    assert numbers(written(town, *lines)) == {"matched": 1, "linked": 1}
+    assert town.who("koha", "K-1") == town.who("publik", "P-1")
+    assert town.who("koha", "K-2") != town.who("publik", "P-2")
