@@ -353,7 +353,7 @@ class Hub:
         """Whether the files of this process, as they are now, declare another directory than that of this digest."""
         if made_of != digest_of(self.declared) and self._read_again is not None:
             with suppress(HubError):  # they cannot be read, or are wrong: they differ
-                self.declared = declared_items(self._read_again(), self.registry)
+                self.declared = declared_items(self._read_again(), self.registry, self._pilot)
         return made_of != digest_of(self.declared)
 
     def _tell_differences(self, directory: Directory) -> None:
