@@ -318,6 +318,18 @@ def test_the_first_process_makes_the_first_version_and_a_file_that_differs_chang
     assert second.lacks == {f"{TENANT}.famille": "connections.famille: not in the settings of this process"}
 
 
+def test_files_that_were_loaded_by_another_process_differ_no_more(place: Place) -> None:
+    running = place.open(place.files("one", "famille"))
+    place.files("one", "famille", "ecole")
+    other = place.open(place.folder / "one.toml")
+    assert other.files_differ
+
+    other.load_files(by="operator:x")
+    running.reload()
+
+    assert (version(running), running.files_differ, running.lacks) == (2, False, {})
+
+
 def test_one_process_that_is_the_whole_hub_takes_new_files_at_its_start_and_old_ones_never_again(place: Place) -> None:
     one, two = place.files("one", "famille"), place.files("two", "famille", "ecole")
     place.open(one, takes_files=True)
