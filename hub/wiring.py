@@ -349,7 +349,7 @@ class Hub:
             _log.error("settings not read again", key=getattr(error, "key", ""))
             return self.settings
 
-    def _differ(self, made_of: str) -> bool:
+    def _differ(self, made_of: str | None) -> bool:
         """Whether the files of this process, as they are now, declare another directory than that of this digest."""
         if made_of != digest_of(self.declared) and self._read_again is not None:
             with suppress(HubError):  # they cannot be read, or are wrong: they differ
