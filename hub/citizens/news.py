@@ -407,9 +407,12 @@ class KnownNews:
             if not given or entries[-1][HOW] != SAID:
                 continue
             taken = self.ended(f"{tenant}.{who}", entries[given[-1]][SEQ])
-            for entry in entries[given[-1] + 1 :]:
+            said = entries[given[-1] + 1 :]
+            # Of one second nobody knows which came last: neither is known, and it is told.
+            unsure = taken is not None and any(entry[AT] == int(taken) for entry in said)
+            for entry in entries[:] if unsure else said:
                 for record in (one for one in known.records if entry in one.of.get(who, ())):
-                    if taken is None or taken >= entry[AT]:
+                    if unsure or taken is None or taken >= entry[AT]:
                         record.of[who].remove(entry)
                         record.changed = True
 
