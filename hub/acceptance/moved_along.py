@@ -126,6 +126,8 @@ def _whom(reading: Reading, person: Mapping[str, Any]) -> tuple[Citizen | None, 
     own = [one for one in person.get("references", ()) if reading.origin.speaks_for(one["system"])]
     named = {name: part for name, part in person.items() if name != "references"} | ({"references": own} if own else {})
     try:
+        if citizens.is_identified(named) and not citizens.linked(tenant, named) | citizens.named(tenant, named):
+            return None, False  # who is only alike is not looked for: that is asked of those whom an event is about
         if citizens.is_named(tenant, named):
             found = citizens.foresee(tenant, named).citizen_id
             return (citizens.known(found) if found else None), False
