@@ -137,10 +137,19 @@ def fold_address(address: Mapping[str, Any]) -> list[str]:
     town = fold_town(city) if code else fold_street(city)
     if len({*said}) == 1:  # what is folded stays as it is
         place = fold_street(said[0])
-    else:
+    elif (place := _numbered(*said)) is None:
         number, street, host, complement = said
         place = fold_street(" ".join(part for part in (number, street, host and f"chez {host}", complement) if part))
     return [_in_order(place, f" {code} {town}" if code and town else ""), code, town]
+
+
+def _numbered(number: str, street: str, host: str, complement: str) -> str | None:
+    """A number before the name of a way, as most addresses are: the way, which many share, is folded once. None for
+    what is told otherwise."""
+    if host or complement or not (number.isascii() and number.isdigit()):
+        return None
+    way = fold_street(street)
+    return f"{number.lstrip('0') or number} {way}" if way.partition(" ")[0] in _WAYS else None
 
 
 def _postal_code(address: Mapping[str, Any], country: str) -> str:
@@ -156,8 +165,8 @@ def _postal_code(address: Mapping[str, Any], country: str) -> str:
 def _in_order(place: str, end: str) -> str:
     """The number and the way first, then what is told of the building, which other packages tell before them; without
     the code and the town at the end of a line that says all."""
-    ordered = fold_street(_way_first(place.removesuffix(end)))
-    return ordered if ordered == place else _in_order(ordered, end)
+    moved = _way_first(place.removesuffix(end))
+    return place if moved == place else _in_order(fold_street(moved), end)
 
 
 def _way_first(place: str) -> str:

@@ -214,6 +214,21 @@ def test_the_form_of_an_address_is_its_own_form(address: Address) -> None:
 
 
 @given(
+    st.from_regex(r"0{0,2}[0-9]{1,4}", fullmatch=True),
+    st.sampled_from(
+        ["rue", "R", "av.", "Bd", "all", "place", "chemin", "GR rue", "cours de l'", "lotissement", "quai"]
+    ),
+    st.sampled_from(
+        ["", "des Lilas", "du 8 mai 1945", "A 12", "L Abbé", "de l'Église", "B", "bis", "12 rue X", "Bât. C"]
+    )
+    | TEXT,
+)
+def test_a_number_before_a_way_is_one_wherever_it_is_kept(number: str, way: str, name: str) -> None:
+    street = f"{way} {name}".strip()
+    assert same("new_address", line(street, house_number=number), line(f"{number} {street}"))
+
+
+@given(
     st.from_regex(r"\A[+0-9][0-9 .()/-]{2,29}\Z") | TEXT,
     st.sampled_from([None, "93001", "97411", "97502", "98735", "98818"]),
 )
