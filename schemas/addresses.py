@@ -137,18 +137,19 @@ def fold_address(address: Mapping[str, Any]) -> list[str]:
     town = fold_town(city) if code else fold_street(city)
     if len({*said}) == 1:  # what is folded stays as it is
         place = fold_street(said[0])
-    elif (place := _numbered(*said)) is None:
+    else:
         number, street, host, complement = said
-        place = fold_street(" ".join(part for part in (number, street, host and f"chez {host}", complement) if part))
+        rest = " ".join(part for part in (street, host and f"chez {host}", complement) if part)
+        place = _numbered(number, rest) or fold_street(f"{number} {rest}" if number else rest)
     return [_in_order(place, f" {code} {town}" if code and town else ""), code, town]
 
 
-def _numbered(number: str, street: str, host: str, complement: str) -> str | None:
+def _numbered(number: str, rest: str) -> str | None:
     """A number before the name of a way, as most addresses are: the way, which many share, is folded once. None for
     what is told otherwise."""
-    if host or complement or not (number.isascii() and number.isdigit()):
+    if not (number.isascii() and number.isdigit()):
         return None
-    way = fold_street(street)
+    way = fold_street(rest)
     return f"{number.lstrip('0') or number} {way}" if way.partition(" ")[0] in _WAYS else None
 
 

@@ -226,6 +226,9 @@ def test_the_form_of_an_address_is_its_own_form(address: Address) -> None:
 def test_a_number_before_a_way_is_one_wherever_it_is_kept(number: str, way: str, name: str) -> None:
     street = f"{way} {name}".strip()
     assert same("new_address", line(street, house_number=number), line(f"{number} {street}"))
+    built = line(way, complement=name or "Bât. C") if way.isalpha() else line(street, complement="R 3, porte 12")
+    whole = f"{number} {built['street']} {built['complement']}"
+    assert same("new_address", built | {"house_number": number}, line(whole))
 
 
 @given(
