@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, and_, case, delete, exists, func, or_, select, text, update
+from sqlalchemy import Select, and_, case, delete, exists, func, select, text, tuple_, update
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
@@ -203,7 +203,7 @@ def missed_of(tx: Transaction, origin: str, after: Mapping[str, Any], people: in
     first of all), in the order in which it was missed."""
     row = catch_ups.c
     at, citizen_id = float(after.get("at", 0.0)), str(after.get("citizen", ""))
-    behind = or_(row.asked_at > at, and_(row.asked_at == at, row.citizen_id > citizen_id))
+    behind = tuple_(row.asked_at, row.citizen_id) > tuple_(at, citizen_id)
     here = select(row.asked_at, row.citizen_id).where(row.origin == origin, behind).distinct()
     found = tx.sql.execute(here.order_by(row.asked_at, row.citizen_id).limit(people)).all()
     if not found:

@@ -885,6 +885,9 @@ catch_ups = Table(
     Column("asked_at", Double, nullable=False),
     Index("catch_ups_due", "due", "citizen_id"),
     Index("catch_ups_seq", "seq", postgresql_where=text("seq > 0"), sqlite_where=text("seq > 0")),
+    # What one origin must state again, in the order in which it was missed.
+    Index("catch_ups_origin", "origin", "asked_at", "citizen_id", postgresql_where=text("origin IS NOT NULL"),
+          sqlite_where=text("origin IS NOT NULL")),
 )  # fmt: skip
 
 # What each connection was granted of people when that was last looked at (JSON); where it must be told what is known of

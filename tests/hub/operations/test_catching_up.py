@@ -9,10 +9,18 @@ from pathlib import Path
 
 import pytest
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from bus.ledger import Ledger, Transaction
-from hub.citizens.catch_ups import LOOK_AGAIN, CatchUp, ask_for_reader, ask_later, standing
+from hub.citizens.catch_ups import (  # fmt: skip
+    LOOK_AGAIN,
+    CatchUp,
+    ask_for_reader,
+    ask_later,
+    missed_of,
+    standing,
+    wait_for_source,
+)
 from hub.operations.catching_up import CatchingUp
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.storage.tables import catch_ups, citizens
@@ -230,3 +238,42 @@ def test_an_outage_puts_it_off_and_does_not_end_it(ledger: Ledger, told: Told, m
     monkeypatch.setattr(ledger, "transaction", transaction)
     loop.run(stop, lambda: True, every=0.001)
     assert told.times("a") == [1]
+
+
+def wait(ledger: Ledger, origin: str, *ids: str, field: str = "new_address") -> None:
+    with ledger.transaction() as tx:
+        for one in ids:
+            wait_for_source(tx, CatchUp(one, TOWN, field, "", 0, "load"), field, origin, seconds=LOOK_AGAIN)
+
+
+def test_what_one_origin_must_state_again_comes_person_by_person_in_the_order_it_was_missed(
+    ledger: Ledger, clock: Clock
+) -> None:
+    wait(ledger, f"{TOWN}.koha", "d", "b")
+    wait(ledger, f"{TOWN}.publik", "a")
+    wait(ledger, f"{TOWN}.koha", "b", field="email")
+    clock.now += 1
+    wait(ledger, f"{TOWN}.koha", "c", "a", field="email")
+
+    found, cursor = list[list[tuple[str, str]]](), {}
+    with ledger.reading() as tx:
+        while (missed := missed_of(tx, f"{TOWN}.koha", cursor, 1)).asked:
+            found.append([(one.citizen_id, one.field) for one in missed.asked])
+            cursor = dict(missed.cursor)
+    assert found == [
+        [("b", "email"), ("b", "new_address")], [("d", "new_address")], [("a", "email")], [("c", "email")],
+    ]  # fmt: skip
+
+
+def test_what_an_origin_must_state_again_is_found_where_it_was_left_and_not_sorted(ledger: Ledger) -> None:
+    if ledger.engine.dialect.name != "sqlite":
+        pytest.skip("SQLite says in words what it reads")
+    wait(ledger, f"{TOWN}.koha", *(f"p{number:03}" for number in range(300)))
+    asked: list[tuple[str, object]] = []
+    with ledger.reading() as tx:
+        event.listen(tx.sql, "before_cursor_execute", lambda *a: asked.append((a[2], a[3])))
+        missed_of(tx, f"{TOWN}.koha", {"at": 1.0, "citizen": "p100"}, 3)
+        sought, values = next(one for one in asked if one[0].startswith("SELECT DISTINCT"))
+        plan = [row[3] for row in tx.sql.exec_driver_sql(f"EXPLAIN QUERY PLAN {sought}", values)]
+    assert "catch_ups_origin (origin=? AND (asked_at,citizen_id)>(?,?))" in plan[0]
+    assert not [line for line in plan if "TEMP B-TREE" in line]

@@ -27,6 +27,10 @@ def upgrade() -> None:
         "catch_ups_seq", "catch_ups", ["seq"], unique=False, postgresql_where=sa.text("seq > 0"),
         sqlite_where=sa.text("seq > 0"),
     )  # fmt: skip
+    op.create_index(
+        "catch_ups_origin", "catch_ups", ["origin", "asked_at", "citizen_id"], unique=False,
+        postgresql_where=sa.text("origin IS NOT NULL"), sqlite_where=sa.text("origin IS NOT NULL"),
+    )  # fmt: skip
     op.create_table(
         "reader_catch_ups", sa.Column("reader", sa.String(length=128), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
