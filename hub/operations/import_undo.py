@@ -1,7 +1,8 @@
 """An import of links taken back as one, part by part.
 
-An identifier by which nothing was heard since is forgotten: told again, it is new, and the corrected file finds it so.
-One by which something was heard, or by which the hub took somebody for another, is parted, with what came by it.
+An identifier by which nothing was heard since is forgotten, and with it the form of an identity that it brought by
+likeness: told again, both are new, and the corrected file finds them so. One by which something was heard is parted,
+with what came by it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Row, and_, select
 
 from bus.ledger import Ledger, Transaction, parts
@@ -18,7 +18,7 @@ from bus.tables import events
 from hub.journal.entries import Justification
 from hub.operations.heard import first_since
 from hub.operations.links import Identifier, Links
-from hub.storage.tables import citizen_links, citizen_merges, request_people
+from hub.storage.tables import citizen_links, request_people
 from schemas.errors import InvalidMessage
 
 AT_ONCE = 50  # identifiers in one transaction: others have their turn at the door in between
@@ -34,7 +34,7 @@ def undo_import(
     back."""
     with ledger.reading() as tx:
         rows = _imported(tx, tenant, import_id, how)
-        merged, heard = _merged(tx, rows), _heard(tx, tenant, rows)
+        heard = _heard(tx, tenant, rows)
     if not rows:
         raise InvalidMessage("no link is left of such an import", code="not_found")
     done = Counter({"forgotten": 0, "parted": 0})
@@ -42,22 +42,21 @@ def undo_import(
         with ledger.transaction() as tx:
             tx.hold_door()
             still = _imported(tx, tenant, import_id, how, rows[start : start + AT_ONCE])
-            done.update(_withdrawn(tx, links, tenant, (row.system, row.native_id), by, merged, heard) for row in still)
+            done.update(_withdrawn(tx, links, tenant, (row.system, row.native_id), by, heard) for row in still)
         yield done
 
 
 def _withdrawn(
-    tx: Transaction, links: Links, tenant: str, identifier: Identifier, by: Justification,
-    merged: set[Identifier], heard: set[Identifier],
-) -> str:  # fmt: skip
-    if identifier in merged or (identifier in heard and links.was_heard(tx, tenant, identifier)):
+    tx: Transaction, links: Links, tenant: str, identifier: Identifier, by: Justification, heard: set[Identifier]
+) -> str:
+    if identifier in heard and links.was_heard(tx, tenant, identifier):
         try:
             if not links.remove(tx, tenant, identifier, by).merge:
                 return "parted"
         except InvalidMessage as error:
             if error.code != "only_link":  # what was heard is of this person, who has no other identifier
                 raise
-    links.forget(tx, tenant, identifier, by)
+    links.forget(tx, tenant, identifier, by, with_form=True)
     return "forgotten"
 
 
@@ -69,17 +68,6 @@ def _imported(
     if among is not None:
         query = query.where(_LINK.native_id.in_([row.native_id for row in among]))
     return [*tx.sql.execute(query.order_by(_LINK.system, _LINK.native_id))]
-
-
-def _merged(tx: Transaction, rows: Sequence[Row[Any]]) -> set[Identifier]:
-    """Those by which the hub took somebody for another."""
-    found: set[Identifier] = set()
-    for some in parts(sorted({row.citizen_id for row in rows})):
-        by_hub = and_(citizen_merges.c.kept_id.in_(some), citizen_merges.c.actor == "hub")
-        moved = select(citizen_merges.c.moved).where(by_hub)
-        for text in tx.sql.execute(moved).scalars():
-            found |= {(system, native) for system, native in orjson.loads(text)["links"]}
-    return found & {(row.system, row.native_id) for row in rows}
 
 
 def _heard(tx: Transaction, tenant: str, rows: Sequence[Row[Any]]) -> set[Identifier]:

@@ -114,9 +114,12 @@ class Links:
         heard = heard_by(tx, tenant, ids, [identifier], self._others(tx, row), since=row.since)
         return bool(heard.seqs or heard.requests or heard.unread)
 
-    def forget(self, tx: Transaction, tenant: str, identifier: Identifier, by: Justification) -> Removed:
+    def forget(
+        self, tx: Transaction, tenant: str, identifier: Identifier, by: Justification, *, with_form: bool = False
+    ) -> Removed:
         """This identifier names nobody any more, for its system has deleted the record: told again, it is new. What
-        came by it stays with the person."""
+        came by it stays with the person. `with_form`: but for the form of their identity that the hub took it for by
+        likeness, where nothing else was found by that."""
         tx.hold_door()
         row = self._row(tx, tenant, identifier)
         ids = self._people.members(tx, row.citizen_id)
@@ -126,6 +129,8 @@ class Links:
         forget_claims(tx, tenant, ids, [identifier])
         told = names if not self._knows(tx, row) else set()
         stopped = stop_deliveries(tx, self._acceptance.directory, self._acceptance.news, tenant, ids, (), told)
+        if with_form:
+            self._reviews.forget_forms(tx, tenant, ids, identifier, by)
         facts, personal = {"system": row.system, "how": row.how}, {"identifier": row.native_id}
         self._write_journal(tx, by, "link.forgotten", tenant, row.citizen_id, facts, personal)
         return Removed(None, stopped=stopped)

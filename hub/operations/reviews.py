@@ -220,7 +220,7 @@ class Reviews:
             raise InvalidMessage("no such merge", code="not_merged")
         tenant, kept, moved = row.tenant, self._current_id(tx, row.kept_id), orjson.loads(row.moved)
         if moved.get("how") == "in_use":
-            return self._forget_name_in_use(tx, tenant, gone, kept, by)
+            return self._forget_form(tx, tenant, gone, kept, by)  # a name in use of the very same identity
         held = self.links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         ids, left = self._people.members(tx, kept), [link for link in held if link not in back]
@@ -307,8 +307,25 @@ class Reviews:
         self._write_journal(tx, by, "review.reopened", row.tenant, row.citizen_id, {"review": row.id, **was})
         return told
 
-    def _forget_name_in_use(self, tx: Transaction, tenant: str, gone: str, kept: str, by: Justification) -> str:
-        """Another name in use of the very same identity is no other person: it is forgotten. Who has it no more."""
+    def forget_forms(
+        self, tx: Transaction, tenant: str, ids: Sequence[str], link: tuple[str, str], by: Justification
+    ) -> None:
+        """The forms of a person's identity (all of their `ids`) to which the hub came by likeness, and that brought
+        this identifier and no other that is still theirs, are forgotten. Nobody is parted by it: told again, they are
+        compared again."""
+        merges = and_(citizen_merges.c.kept_id.in_(ids), citizen_merges.c.actor == "hub")
+        for row in tx.sql.execute(select(citizen_merges).where(merges)).all():
+            brought = {(system, native) for system, native in orjson.loads(row.moved)["links"]}
+            whole = self._current_id(tx, row.kept_id)
+            if (
+                merge_of(row).how == "likeness"
+                and link in brought
+                and brought.isdisjoint(self.links(tx, tenant, whole))
+            ):
+                self._forget_form(tx, tenant, row.gone_id, whole, by)
+
+    def _forget_form(self, tx: Transaction, tenant: str, gone: str, kept: str, by: Justification) -> str:
+        """Another form of an identity that is no other person. Who has it no more."""
         tx.hold_door()
         for column in (citizen_merges.c.gone_id, citizen_blocks.c.citizen_id, citizen_identities.c.citizen_id,
                        citizens.c.id):  # fmt: skip

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -255,7 +256,7 @@ def test_what_one_origin_must_state_again_comes_person_by_person_in_the_order_it
     clock.now += 1
     wait(ledger, f"{TOWN}.koha", "c", "a", field="email")
 
-    found, cursor = list[list[tuple[str, str]]](), {}
+    found, cursor = list[list[tuple[str, str]]](), dict[str, Any]()
     with ledger.reading() as tx:
         while (missed := missed_of(tx, f"{TOWN}.koha", cursor, 1)).asked:
             found.append([(one.citizen_id, one.field) for one in missed.asked])
@@ -269,7 +270,7 @@ def test_what_an_origin_must_state_again_is_found_where_it_was_left_and_not_sort
     if ledger.engine.dialect.name != "sqlite":
         pytest.skip("SQLite says in words what it reads")
     wait(ledger, f"{TOWN}.koha", *(f"p{number:03}" for number in range(300)))
-    asked: list[tuple[str, object]] = []
+    asked: list[tuple[str, Any]] = []
     with ledger.reading() as tx:
         event.listen(tx.sql, "before_cursor_execute", lambda *a: asked.append((a[2], a[3])))
         missed_of(tx, f"{TOWN}.koha", {"at": 1.0, "citizen": "p100"}, 3)

@@ -283,6 +283,20 @@ def test_a_load_is_taken_back_as_one(town: Town) -> None:
     assert numbers(written(town, BLANCHE + "K-1;", PIERRE + "K-2;")) == {"matched": 1, "unmatched": 1}
 
 
+def test_who_was_linked_by_likeness_is_so_again_after_a_load_was_taken_back(town: Town) -> None:
+    town.say("publik", person("publik", "P-1", family_name="Kermarec", given_names=["Yan"], gender="male",
+                              birthdate="1979-06-14", birthplace="93001", birthcountry=None))  # fmt: skip
+    line = "Kermarec;Yann;male;1979-06-14;93001;K-1;"
+    report = written(town, line)
+    assert town.who("koha", "K-1") == town.who("publik", "P-1")
+
+    [*undo_import(town.ledger, town.links, TOWN, report.load_id, BY, how="load")]
+
+    assert counted(town, citizens) == 1
+    assert numbers(written(town, line)) == {"matched": 1}
+    assert town.who("koha", "K-1") == town.who("publik", "P-1")
+
+
 def test_a_load_that_is_taken_back_in_the_middle_writes_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_load, "AT_ONCE", 1)
     writing = load(town, ODETTE + "K-3;", PIERRE + "K-2;").write(AIPD, "odile", lambda tx, facts: None)
