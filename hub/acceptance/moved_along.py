@@ -97,6 +97,7 @@ def say_along(
     knows = {m.name for m in members if "household" in tree_of(m.consumes[event.type].fields)}
     knows |= {m.name for m in reading.directory.voices(reading.origin.name) if event.type in m.consumes}
     day = {FIELD: event.data[FIELD]} if FIELD in event.data else {}
+    by_request = {"request": {"id": request.id}} if request else {}  # by which it is routed when it is said again
     natives, moved = reading.citizens.natives(), list[str]()
     for one in along:
         links = [(system, native) for (who, system), ids in natives.items() if who == one.citizen.id for native in ids]
@@ -107,7 +108,7 @@ def say_along(
         said = Event(
             type=event.type, version=event.version, source=f"/{reading.tenant}/hub",
             id=f"along-{hashlib.sha256(which.encode()).hexdigest()[:32]}",
-            data={"citizen": {"references": references}, DATED: event.data[DATED], **day},
+            data={"citizen": {"references": references}, DATED: event.data[DATED], **day, **by_request},
         )  # fmt: skip
         facts = Restated(
             one.citizen.id, request.procedure if request else None, request.intakes if request else (),

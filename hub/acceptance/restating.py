@@ -33,8 +33,8 @@ Outcome = Literal["told", "silent", "gone", "unknown"]
 @dataclass(frozen=True, slots=True)
 class Restated:
     """What became of one field. `told`: the event `seq` says it to `to` (connections); `silent`: nobody lacks it;
-    `gone`: the hub has kept its digest alone, and `origin` (`tenant.name`) must state it again; `unknown`: nothing is
-    known of it."""
+    `gone`: the hub keeps its digest alone, or no more the request by which it came, and `origin` (`tenant.name`) must
+    state it again; `unknown`: nothing is known of it."""
 
     outcome: Outcome
     seq: int | None = None
@@ -87,11 +87,11 @@ def _restate_coming(
     """What is true from a day to come, for those who are granted the day and lack it."""
     known, field_name = news.of(citizen_id, name), base_of(name)
     stored = tx.load([known.now.seq]).get(known.now.seq) if known.now is not None else None
-    if stored is None or field_name not in values_of(stored.event):
+    facts = _facts(tx, stored, citizen_id) if stored is not None else None
+    if stored is None or facts is None or field_name not in values_of(stored.event):
         return
     event = _event_of(tx, stored, citizen_id, [field_name], {field_name: known})
     hub = Origin.hub(tenant)
-    facts = _facts(tx, stored, citizen_id)
     (verdict,) = acceptance.admit(tx, hub, acceptance.check(hub, [event]), restated={event.id: facts})
     if verdict.error is not None:
         raise verdict.error
@@ -104,7 +104,8 @@ def _restate_event(
     known = {name: news.of(citizen_id, name) for name in names}
     said = {name: now for name, one in known.items() if (now := one.now) is not None}
     gone = {name: Restated("gone", origin=f"{tenant}.{now.by}") for name, now in said.items()}
-    if stored is None:
+    facts = _facts(tx, stored, citizen_id) if stored is not None else None
+    if stored is None or facts is None:
         return gone
     kept = [name for name, now in said.items() if _says(acceptance, tx, stored, name, now)]
     if not kept:
@@ -113,9 +114,7 @@ def _restate_event(
     if not event.data["citizen"]:  # known by nothing any more: whoever says it must say of whom
         return gone
     (checked,) = acceptance.check(Origin.hub(tenant), [event])
-    (verdict,) = acceptance.admit(
-        tx, Origin.hub(tenant), [checked], restated={event.id: _facts(tx, stored, citizen_id)}
-    )
+    (verdict,) = acceptance.admit(tx, Origin.hub(tenant), [checked], restated={event.id: facts})
     if verdict.error is not None:
         raise verdict.error
     if verdict.seq is None:
@@ -152,9 +151,20 @@ def _event_of(
     )  # fmt: skip
 
 
-def _facts(tx: Transaction, stored: StoredEvent, citizen_id: str) -> rules.Restated:
-    """As the event was routed: by the procedure of its request, and what is confidential in it since."""
-    request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
-    if request is None:
+def _facts(tx: Transaction, stored: StoredEvent, citizen_id: str) -> rules.Restated | None:
+    """As the event was routed: by the procedure of its request, and what is confidential in it since. None where the
+    request is kept no more: then nobody knows who may hear it."""
+    request_id = stored.request_id or _of_mover(stored)
+    if request_id is None:
         return rules.Restated(citizen_id)
+    request = timelines.read(tx, stored.tenant, request_id)
+    if request is None:
+        return None
     return rules.Restated(citizen_id, request.procedure, request.intakes, request.confidential)
+
+
+def _of_mover(stored: StoredEvent) -> str | None:
+    """The request by which somebody moved with whom this person moved along: what the hub says of them is in no
+    timeline."""
+    link = stored.event.data.get("request") or {}
+    return str(link["id"]) if stored.event.source == f"/{stored.tenant}/hub" and "id" in link else None

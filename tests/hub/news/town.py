@@ -93,11 +93,12 @@ class Readers(citizens_town.Town):
             query = select(citizen_links.c.citizen_id).where(citizen_links.c.native_id.endswith(f"-{who}"))
             return str(tx.sql.execute(query).scalars().first())
 
-    def tell(self, by: str, who: str, kind: str = ADDRESS, *, household: Any = None, **values: Any) -> Verdict:
+    def tell(self, by: str, who: str, kind: str = ADDRESS, *, version: Any = 1, **values: Any) -> Verdict:
         """An event of a package about somebody it knows."""
         self.number += 1
         person = {"references": [{"system": by, "id": f"{by}-{who}"}]}
-        event = Event(type=kind, source=f"/{TOWN}/{by}", id=f"t{self.number}", data={"citizen": person, **values})
+        data = {"citizen": person, **values}
+        event = Event(type=kind, version=version, source=f"/{TOWN}/{by}", id=f"t{self.number}", data=data)
         return self.acceptance.submit(self.ledger, origin(by), [event])[0]
 
     def moves(self, by: str, who: str, street: str, date: str = "2026-03-02", **more: Any) -> list[str]:
