@@ -186,7 +186,7 @@ class _Record:
                     del self.of[who]
 
     def plain(self) -> bytes:
-        kept: dict[str, Any] = {"of": self.of}
+        kept: dict[str, Any] = {"of": {who: entries[-KEPT:] for who, entries in self.of.items()}}
         if self.now is not None:
             kept["now"] = self.now.row()
         if self.over:
@@ -264,7 +264,7 @@ class Known:
         entries.append(entry)
         if len(entries) > 1 and entry[SEQ] and (entries[-2][SEQ] or 0) > entry[SEQ]:
             entries.sort(key=lambda one: one[SEQ] or 0)  # a delivery that is tried again
-        del entries[:-KEPT]
+        del entries[: -2 * KEPT]  # what was to come is read beside what is known now, before it is one record
         self.own.changed = True
 
     def drop(self, names: Iterable[str], which: Callable[[Entry], bool]) -> int:

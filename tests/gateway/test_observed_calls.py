@@ -36,7 +36,7 @@ def go(house: House, mode: Mode) -> None:
     before = house.hub.current.directory
     members = [replace(one, mode=mode) if one.name == NAME else one for one in before.connections.values()]
     house.hub.current.directory = Directory(
-        members, before.catalogue, before.tenants, version=before.version
+        members, before.catalogue, before.tenants, version=before.version, declared=before.declared
     )  # fmt: skip
     with house.hub.ledger.transaction() as tx:
         observed.note_modes(tx, {member.name: member.mode for member in members})

@@ -418,7 +418,7 @@ def test_who_said_several_for_days_to_come_and_took_another_since_is_told_on_the
 
 
 # The others each went wrong once.
-@pytest.mark.parametrize("seed", [*range(6), 63, 89, 94, 109, 114, 239])
+@pytest.mark.parametrize("seed", [*range(6), 63, 89, 94, 109, 114, 239, 686])
 def test_whatever_is_said_in_whatever_order_nobody_is_told_too_early_or_twice_and_all_know_the_same_in_the_end(
     town: Neighbours, seed: int
 ) -> None:
