@@ -86,7 +86,8 @@ def test_a_deleted_record_is_forgotten(town: Town, run: Run) -> None:
 
 def test_the_number_of_a_household_is_listed_and_taken_from_one_of_its_people(town: Town, run: Run) -> None:
     with (town.folder / "hub.toml").open("a", encoding="utf-8") as settings:
-        settings.write(f'\n[tenants.{TENANT}.identifiers]\nfamille = "household"\n')  # told late: at the next start
+        settings.write(f'\n[tenants.{TENANT}.identifiers]\nfamille = "household"\n')  # told late
+    run("connection", "reload")
 
     (found,) = run("link", "list", "famille:F-1", *WHY, "--json")
     assert found["households"] == [{"system": "famille", "id": "F-1"}]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from bus.tables import deliveries
-from hub.storage.tables import journal, observed_calls
+from hub.storage.tables import connection_modes, journal, observed_calls
 from schemas.delivery import Polled, RecordFault
 from tests.commands.test_operate import typed
 from tests.connectors.publik.scene import town_settings
@@ -123,6 +123,13 @@ def test_whether_the_package_is_asked_is_said_where_it_answers_for_anything(tmp_
 
 
 def test_a_command_notes_no_mode_and_changes_nothing(town: Town) -> None:
-    assert report(town)["since"] is None
+    def noted() -> list[Any]:
+        with town.hub.ledger.reading() as tx:
+            return [tuple(row) for row in tx.sql.execute(select(connection_modes))]
+
+    before = noted()
+    assert report(town)["since"]  # since the directory named it
+
+    assert noted() == before
     with town.hub.ledger.reading() as tx:
         assert tx.sql.execute(select(deliveries.c.seq)).all() == []
