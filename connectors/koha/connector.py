@@ -113,16 +113,11 @@ class Koha(RestConnector):
         name, version = f"patron/{patron['patron_id']}/{stamp}", address_version(data)
         return [self.event("citizen.address-changed", data, id=name, time=stamp, version=version)]
 
-    # asked for again: their address
-
     def state(self, references: Sequence[str]) -> Iterator[Polled]:
         """The address in the record of each of these cards; nothing of a card that nobody bears, or several do."""
         for card in references if self.settings["publish_addresses"] else ():
-            bearers = self._patrons_with_card(card)
-            if len(bearers) == 1:
+            if len(bearers := self._patrons_with_card(card)) == 1:
                 yield self._addresses(bearers, "").polled()
-
-    # asked: what card a citizen has
 
     def answer(self, question: Question) -> Evidence:
         """The card that is linked to the citizen, as the library holds it now."""
@@ -137,11 +132,8 @@ class Koha(RestConnector):
             raise AmbiguousIdentity("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
         return self.evidence(question, mapping.card_of(found[0]))
 
-    # calls
-
     def _patrons_with_card(self, card: str, seconds: float | None = None) -> list[dict[str, Any]]:
-        """Those who bear exactly this card number: one, none, or several when the library has a mess to mend.
-        `seconds`: what is left for the call."""
+        """Those who bear exactly this card number; several where the library has a mess to mend."""
         found = self._patrons({"cardnumber": card}, 5, seconds)
         return [patron for patron in found if str(patron.get("cardnumber", "")).casefold() == card.casefold()]
 
@@ -159,7 +151,6 @@ class Koha(RestConnector):
         return self.call("GET patrons/{number}", facts={"number": number}).json_object()
 
     def _replace(self, number: int, patron: Mapping[str, Any]) -> None:
-        """Write the whole patron. Raises Refused with Koha's code when it does not take the record."""
         try:
             self.call("PUT patrons/{number}", facts={"number": number}, json=dict(patron)).json_object()
         except Refused as error:
