@@ -124,8 +124,11 @@ def say_along(
 def _whom(reading: Reading, person: Mapping[str, Any]) -> tuple[Citizen | None, bool]:
     """Whom a record names, and whether by nothing but identifiers for which the origin does not speak."""
     citizens, tenant = reading.citizens, reading.tenant
-    own = [one for one in person.get("references", ()) if reading.origin.speaks_for(one["system"])]
-    named = {name: part for name, part in person.items() if name != "references"} | ({"references": own} if own else {})
+    told = person.get("references", ())
+    own, named = [one for one in told if reading.origin.speaks_for(one["system"])], person
+    if len(own) < len(told):
+        named = {name: part for name, part in person.items() if name != "references"}
+        named |= {"references": own} if own else {}
     try:
         if citizens.is_identified(named) and not citizens.linked(tenant, named) | citizens.named(tenant, named):
             return None, False  # who is only alike is not looked for: that is asked of those whom an event is about

@@ -169,7 +169,9 @@ class _Record:
     def read(citizen_id: str, seq: int, at: float, plain: bytes) -> _Record:
         kept = orjson.loads(plain if plain[:1] == b"{" else zlib.decompress(plain))
         now = kept.get("now")
-        made = _Record(citizen_id, seq, at, None, kept["of"], kept.get("over", []), kept.get("home"))
+        entries = kept["entries"]
+        of = {who: [[*entries[place]] for place in places] for who, places in kept["of"].items()}
+        made = _Record(citizen_id, seq, at, None, of, kept.get("over", []), kept.get("home"))
         made.along = kept.get("along", [])
         if now is not None:
             made.now = Now(*now)
@@ -186,7 +188,13 @@ class _Record:
                     del self.of[who]
 
     def plain(self) -> bytes:
-        kept: dict[str, Any] = {"of": {who: entries[-KEPT:] for who, entries in self.of.items()}}
+        # Readers that are granted the same are given the same: each entry stands once.
+        entries = dict[tuple[Any, ...], int]()
+        of = {
+            who: [entries.setdefault(tuple(entry), len(entries)) for entry in mine[-KEPT:]]
+            for who, mine in self.of.items()
+        }
+        kept: dict[str, Any] = {"entries": [*entries], "of": of}
         if self.now is not None:
             kept["now"] = self.now.row()
         if self.over:
