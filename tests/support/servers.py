@@ -291,6 +291,7 @@ class RabbitNode:
             "ERL_EPMD_PORT": str(epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_INETRC": str(self._folder / "inetrc"),
+            "ERL_CRASH_DUMP": str(self._folder / "erl_crash.dump"),
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
