@@ -253,7 +253,7 @@ def joins(world: World) -> Iterator[Step]:
     )
     *_, written = load.write("AIPD-2026-04", "demonstration", lambda tx, facts: None)
     yield Step(
-        f"L'analyse d'impact est nommée, le chargement écrit : {written.load_id}", written.counts["matched"] == 3
+        f"L'analyse d'impact est nommée, le chargement écrit (n° {written.load_id})", written.counts["matched"] == 3
     )
     told = world.until(lambda: sum("4 avenue de la République" in str(p) for p in world.annex.patrons.values()) == 3)
     yield Step("Les trois à qui l'adresse manquait l'apprennent, sans nouvelle déclaration", told)
