@@ -408,12 +408,11 @@ class Judge:
     def _state(
         self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any], system: str, rank: Rank
     ) -> None:
-        now = Now(said.whole, self._views(said, members), said.low, said.high, 0, 0, round(self._now, 3),
+        now = Now(said.whole, self._views(said, members), said.low, said.high, 0, round(self._now, 3),
                   short(self._origin.name), system, rank)  # fmt: skip
         now.day = said.effective if self._to_come and said.effective else ""
         self.known[said.name].state(now)
-        for name in ("since", "seq"):
-            self._news.number(now, name, numbered)
+        self._news.number(now, "seq", numbered)
 
     def _state_again(
         self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any], spread: bool,
@@ -496,7 +495,7 @@ def _observes(member: ConnectionRouting) -> bool:
 
 def _name_of(member: ConnectionRouting) -> str:
     """Under which a reader stands in a record."""
-    return _short(member.name) if member.mode == "live" or not _observes(member) else OBSERVES + _short(member.name)
+    return OBSERVES + _short(member.name) if _observes(member) else _short(member.name)
 
 
 def given_again(

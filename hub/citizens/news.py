@@ -41,7 +41,6 @@ DATED = "new_address"
 _VIEW, _LINK, _PILOT = 12, 6, 12  # bytes of a digest
 _CONTEXT = b"news:"
 _LONG, _ZLIB = 2000, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
-_PART = 500  # rows at once
 
 # Each is looked up by itself, by an index, as `bus.sql.around_found` says.
 _JOIN = {
@@ -59,17 +58,17 @@ _READ = {
     dialect: Statement(f"""
         WITH wanted AS (SELECT citizen_id, field FROM {{told(citizen_id text, field text)}}),
         people AS (SELECT DISTINCT citizen_id AS id FROM wanted)
-        SELECT people.id AS whole, people.id AS id, '' AS field, 0 AS seq, CAST(NULL AS BYTEA) AS sealed,
+        SELECT people.id AS whole, people.id AS id, '' AS field, CAST(NULL AS BYTEA) AS sealed,
             keys.wrapped AS wrapped, 0 AS at
         FROM people {_joined(dialect, "person_keys", "keys", "keys.citizen_id = people.id")}
-        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.seq, known.sealed,
+        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.sealed,
             CAST(NULL AS BYTEA), known.at
         FROM wanted {_joined(dialect, "citizen_news", "known",
                              "known.citizen_id = wanted.citizen_id AND known.field = wanted.field")}
-        UNION ALL SELECT people.id, merged.id, '', 0, CAST(NULL AS BYTEA), keys.wrapped, 0
+        UNION ALL SELECT people.id, merged.id, '', CAST(NULL AS BYTEA), keys.wrapped, 0
         FROM people {_joined(dialect, "citizens", "merged", "merged.merged_into = people.id")}
         {_joined(dialect, "person_keys", "keys", "keys.citizen_id = merged.id")}
-        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.seq, known.sealed,
+        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.sealed,
             CAST(NULL AS BYTEA), known.at
         FROM wanted {_joined(dialect, "citizens", "merged", "merged.merged_into = wanted.citizen_id")}
         {_joined(dialect, "citizen_news", "known", "known.citizen_id = merged.id AND known.field = wanted.field")}
@@ -129,15 +128,14 @@ class Digests:
 @dataclass(slots=True)
 class Now:
     """What is known now of a field. `digest`: of the whole value; `views`: of what readers see of it; `low`, `high`:
-    between these moments lies its date; `since`: the first event that said it, `seq`: the one that says it best; `at`:
-    when it was accepted; `by`: who said it; `system`, `rank`: whose value it is and what it is worth, where the field
-    has a master; `times`: how often the hub has said it again; `day`: of what is to come, from which day it is true."""
+    between these moments lies its date; `seq`: the event that says it best; `at`: when it was accepted; `by`: who said
+    it; `system`, `rank`: whose value it is and what it is worth, where the field has a master; `times`: how often the
+    hub has said it again; `day`: of what is to come, from which day it is true."""
 
     digest: str
     views: list[str]
     low: float
     high: float
-    since: int
     seq: int
     at: float
     by: str
@@ -156,7 +154,6 @@ class _Record:
     with theirs in mind."""
 
     citizen_id: str
-    seq: int = 0
     at: float = 0.0
     now: Now | None = None
     of: dict[str, list[Entry]] = field(default_factory=dict)
@@ -166,16 +163,16 @@ class _Record:
     changed: bool = False
 
     @staticmethod
-    def read(citizen_id: str, seq: int, at: float, plain: bytes) -> _Record:
+    def read(citizen_id: str, at: float, plain: bytes) -> _Record:
         kept = orjson.loads(plain if plain[:1] == b"{" else zlib.decompress(plain))
         now = kept.get("now")
         entries = kept["entries"]
         of = {who: [[*entries[place]] for place in places] for who, places in kept["of"].items()}
-        made = _Record(citizen_id, seq, at, None, of, kept.get("over", []), kept.get("home"))
+        made = _Record(citizen_id, at, None, of, kept.get("over", []), kept.get("home"))
         made.along = kept.get("along", [])
         if now is not None:
             made.now = Now(*now)
-            made.now.rank = (now[9][0], now[9][1])
+            made.now.rank = (made.now.rank[0], made.now.rank[1])
         return made
 
     def forget_before(self, began: Mapping[str, int]) -> None:
@@ -358,7 +355,7 @@ class KnownNews:
             plain = self._opened(row.id, row.field, bytes(row.sealed), keys)
             if plain is None:
                 continue
-            known, record = self._known[(row.whole, row.field)], _Record.read(row.id, row.seq, row.at, plain)
+            known, record = self._known[(row.whole, row.field)], _Record.read(row.id, row.at, plain)
             if self._began:
                 record.forget_before(self._began)
             if row.id == row.whole:
@@ -383,7 +380,7 @@ class KnownNews:
             for who, entries in record.of.items():
                 for entry in entries:
                     to.note(who, entry)
-            if record.seq or record.at or record.of or record.now:
+            if record.at:
                 self._dropped.append((record.citizen_id, source))
         self._known[(citizen_id, source)] = Known(_Record(citizen_id), source)
 
@@ -451,10 +448,10 @@ class KnownNews:
             record.changed = False
             # A merged one keeps the time of its last word: by it, it is known again.
             record.at = max(now, record.at + 0.000_1) if record.at else now
-            record.seq = record.now.seq if record.now is not None else 0
             sealed = self._sealed(record.citizen_id, name, record.plain())
             if sealed is not None:
-                rows.append({"citizen_id": record.citizen_id, "field": name, "seq": record.seq, "sealed": sealed,
+                seq = record.now.seq if record.now is not None else 0
+                rows.append({"citizen_id": record.citizen_id, "field": name, "seq": seq, "sealed": sealed,
                              "at": record.at})  # fmt: skip
         _KEEP.send(self._tx.sql, sorted(rows, key=lambda row: (row["citizen_id"], row["field"])))
 
