@@ -221,7 +221,8 @@ class Judge:
         members = [self._directory.connections[name] for name in to]
         candidates = [*made.news, *(name for name, one in self.verdicts.items() if one == "same")]
         members += self._overtaken(made, candidates)
-        lacking = {m.name: lack for m in members if (lack := self._lacking(m, candidates))}
+        relevant = {m.name: self._relevant(m, candidates) for m in members}
+        lacking = {m.name: lack for m in members if (lack := self._lacking(m, relevant[m.name]))}
         poorer = [name for name, one in self.verdicts.items() if one == "poorer"]
         made.later |= {name for name in poorer if any(self._lacks_known(m, self.spoken[name]) for m in members)}
         made.later |= {name for name, one in self.verdicts.items() if one == "old" and self._origin_lacks(name)}
@@ -231,7 +232,7 @@ class Judge:
         direct = []
         for member in members:
             lack = lacking.get(member.name, ())
-            due = [name for name in self._relevant(member, candidates) if name in made.kept]
+            due = [name for name in relevant[member.name] if name in made.kept]
             if due and all(name in lack for name in due):
                 direct.append(member.name)
                 lack = tuple(name for name in lack if name not in due)
@@ -248,7 +249,7 @@ class Judge:
         return seen or [name for name in names if self.verdicts[name] == "news"]
 
     def _lacking(self, member: ConnectionRouting, names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in self._relevant(member, names) if self._lacks(member, self.spoken[name]))
+        return tuple(name for name in names if self._lacks(member, self.spoken[name]))
 
     def _lacks(self, member: ConnectionRouting, said: Spoken) -> bool:
         if self._knows_what_comes(member, said.name):
