@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from hub.acceptance.days import FIELD, comes_at, end_coming, is_dated, wait_for_day
-from hub.acceptance.mentions import citizen_of, household_of, values_of
+from hub.acceptance.days import comes_at, end_coming, wait_for_day
+from hub.acceptance.mentions import DAY, citizen_of, day_in, household_of, values_of
 from hub.acceptance.moved_along import ask_along, moved_along, say_along
 from hub.acceptance.rules import AnyEvent, Reading, Restated, Understood, subject_key
-from hub.acceptance.telling import Judge, Telling
+from hub.acceptance.telling import Judge, Telling, is_dated
 from hub.citizens.news import DATED
 from hub.citizens.repository import QUALITIES, Citizen, Rank
 from hub.requests.notices import transmitted, transmitted_on
@@ -86,7 +86,7 @@ def _ends_what_comes(event: Event, judge: Judge) -> bool:
     comes = judge.waiting(DATED)
     if comes is None:
         return False
-    again = judge.verdicts[DATED] == "same" and FIELD in event.data and judge.spoken[DATED].high >= comes.low
+    again = judge.verdicts[DATED] == "same" and DAY in event.data and judge.spoken[DATED].high >= comes.low
     return again or _is_news(judge)
 
 
@@ -120,7 +120,7 @@ def _spread(
         reading.afterwards.append(lambda: day(numbered["seq"]))
         if understood.request is not None and (routed.withheld or len(at_once) < len(routed.to)):
             name = f"{event.source} {event.id}"
-            reading.said.append(transmitted_on(understood.request, name, event.data[FIELD]))
+            reading.said.append(transmitted_on(understood.request, name, event.data[DAY]))
             return numbered
     answered = routed.withheld or routed.to  # else nobody reads this: no service is asked
     if understood.request is not None and answered and not telling.to:
@@ -215,9 +215,7 @@ def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
         "type": event.type, "by": reading.origin.name, "master": reading.directory.master_of(tenant, name),
         "quality": event.data[name]["quality"],
     }  # fmt: skip
-    said: dict[str, Any] = {"type": event.type, "data": {name: event.data[name]}}
-    if FIELD in event.data:
-        said["data"][FIELD] = event.data[FIELD]
+    said: dict[str, Any] = {"type": event.type, "data": {name: event.data[name], **day_in(event)}}
     if event.version > 1:
         said["version"] = event.version
     return identities.doubt_value(tenant, citizen.id, name, said, facts)

@@ -18,7 +18,7 @@ from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.marked_since import without_marked
-from hub.acceptance.mentions import values_of
+from hub.acceptance.mentions import DAY, values_of
 from hub.acceptance.observation import Observation
 from hub.acceptance.refused import keep_refused
 from hub.acceptance.restating import restate
@@ -512,7 +512,7 @@ class Deliveries:
 
 def _is_of_day(event: Event, known: Known) -> bool:
     """Whether an event says what is to come, from that day."""
-    return known.now is not None and known.now.day == event.data.get("effective_on")
+    return known.now is not None and known.now.day == event.data.get(DAY)
 
 
 def with_recipient(event: Event, system: str, reference: str | None) -> Event:

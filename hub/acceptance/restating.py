@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from bus.ledger import StoredEvent, Transaction
 from bus.sql import Statement
 from hub.acceptance import rules
-from hub.acceptance.mentions import citizen_of, values_of
+from hub.acceptance.mentions import citizen_of, day_in, values_of
 from hub.acceptance.telling import digest_of
 from hub.citizens.news import Known, KnownNews, NewsBook, Now, base_of, is_coming
 from hub.clients.origin import Origin
@@ -140,9 +140,7 @@ def _event_of(
     person = {"identity": told["identity"]} if "identity" in told else {}
     if links:
         person["references"] = [{"system": row.system, "id": row.native_id} for row in links]
-    data: dict[str, Any] = {"citizen": person, **{name: stored.event.data[name] for name in names}}
-    if "effective_on" in stored.event.data:
-        data["effective_on"] = stored.event.data["effective_on"]
+    data = {"citizen": person, **{name: stored.event.data[name] for name in names}, **day_in(stored.event)}
     times = [now.times for one in known.values() if (now := one.now) is not None]
     which = f"{citizen_id} {' '.join(sorted(names))} {stored.seq} {max(times)}"
     return Event(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from hub.acceptance.mentions import values_of
+from hub.acceptance.mentions import DAY, values_of
 from hub.acceptance.rules import Reading
 from hub.citizens.news import (
     DATED,
@@ -81,7 +81,7 @@ class Spoken:
         self.whole = digests.of_view(0, self._said)
         self.views: dict[tuple[int, tuple[str, ...]], str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
-        self.effective = event.data.get("effective_on")
+        self.effective = event.data.get(DAY)
 
     def sees(self, consumed: Consumed) -> bool:
         """Whether a reader is granted any of the value."""
@@ -260,7 +260,7 @@ class Judge:
             return True
         same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)  # it may read more since
         if same and (last[LINK] == self._link(member) or (last[HOW] == SAID and not last[LINK])):
-            return self._is_of_another_day(consumed, said, last)
+            return self._is_of_another_day(member, said, last)
         if same or self._overrule:
             return True
         now = self.known[said.name].now
@@ -278,7 +278,7 @@ class Judge:
         said = self.spoken[name]
         return any(self._lacks_known(m, said) for m in self._voices if self._event.type in m.consumes)
 
-    def _is_of_another_day(self, consumed: Consumed, said: Spoken, last: Entry) -> bool:
+    def _is_of_another_day(self, member: ConnectionRouting, said: Spoken, last: Entry) -> bool:
         """Whether the same value is to be true from another day, for a reader who is granted the day. Between two days
         that are there already there is nothing to tell: it is true."""
         days = said.effective, last[EFFECTIVE]
@@ -287,8 +287,7 @@ class Judge:
         today = datetime.fromtimestamp(self._now, self._reading.zone).date().isoformat()
         if max(str(day) for day in days) <= today:
             return False
-        tree = _trees(consumed.fields)
-        return "effective_on" in tree
+        return is_dated(member, self._event.type)
 
     def _is_other(self, name: str, entry: Entry) -> bool:
         """Whether a reader was given another value than the event says."""
@@ -303,7 +302,7 @@ class Judge:
         for member in self._voices:
             if self._event.type not in member.consumes or _observes(member):
                 continue
-            if self._to_come and "effective_on" not in _trees(member.consumes[self._event.type].fields):
+            if self._to_come and not is_dated(member, self._event.type):
                 continue
             given = {
                 entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
@@ -342,7 +341,7 @@ class Judge:
             return set()
         tx, tenant = self._reading.tx, self._reading.tenant
         stored = tx.load([seq for seq in tx.open_of(member.name, keys) if seq not in noted])
-        of_day = {seq for seq, one in stored.items() if one.event.data.get("effective_on")}
+        of_day = {seq for seq, one in stored.items() if one.event.data.get(DAY)}
         other = stored.keys() - of_day if not self._to_come and self.waiting(DATED) else stored.keys()
         return {
             seq for seq in (of_day if self._to_come else other) for name in full
@@ -486,6 +485,12 @@ class Judge:
 def has_now(last: Entry, now: Now) -> bool:
     """Whether who was given or said this has what is known now."""
     return last[VIEW] in now.views or (last[HOW] == SAID and last[WHOLE] == now.digest)
+
+
+def is_dated(member: ConnectionRouting, event_type: str) -> bool:
+    """Whether a connection is granted the day, and so needs not wait for it."""
+    consumed = member.consumes.get(event_type)
+    return consumed is not None and DAY in _trees(consumed.fields)
 
 
 def _observes(member: ConnectionRouting) -> bool:
