@@ -35,7 +35,7 @@ from hub.requests import repository as timelines
 from hub.requests.notices import transmitted
 from hub.requests.repository import Requests
 from hub.routing.directory import ConnectionRouting
-from hub.routing.views import Tree, project, tree_of
+from hub.routing.views import granted_tree, project
 from hub.storage.tables import citizen_links, citizens, household_links, requests
 from schemas.converters import convert
 from schemas.delivery import Delivery, Done, delivery_key
@@ -72,7 +72,6 @@ class Deliveries:
     ) -> None:  # fmt: skip
         self._acceptance, self._observation = acceptance, observation
         self.broker_users = broker_users
-        self._trees: dict[tuple[str, ...], Tree] = {}
         self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
 
     def connections(self) -> Sequence[str]:
@@ -355,9 +354,7 @@ class Deliveries:
     def _granted_view(self, stored: StoredEvent, member: ConnectionRouting) -> Event:
         consumed = member.consumes.get(stored.event.type)
         fields = consumed.fields if consumed else ()
-        tree = self._trees.get(fields)
-        if tree is None:
-            tree = self._trees[fields] = tree_of(fields)
+        tree = granted_tree(fields)
         event = convert(stored.event, consumed.version) if consumed else stored.event
         # The sender may have a correlation of its own; readers take the name for ours.
         extensions = {name: value for name, value in event.extensions.items() if name != "correlationid"}

@@ -25,7 +25,7 @@ from hub.acceptance.telling import Judge, Spoken
 from hub.citizens.news import DATED
 from hub.citizens.repository import Citizen
 from hub.requests.repository import Request
-from hub.routing.views import tree_of
+from hub.routing.views import granted_tree
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -92,7 +92,7 @@ def say_along(
     if not along:
         return
     members = [reading.directory.connections[name] for name in told]
-    knows = {m.name for m in members if "household" in tree_of(m.consumes[event.type].fields)}
+    knows = {m.name for m in members if "household" in granted_tree(m.consumes[event.type].fields)}
     knows |= {m.name for m in reading.directory.voices(reading.origin.name) if event.type in m.consumes}
     by_request = {"request": {"id": request.id}} if request else {}  # by which it is routed when it is said again
     natives, moved = reading.citizens.natives(), list[str]()

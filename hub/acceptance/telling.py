@@ -35,7 +35,7 @@ from hub.citizens.news import (
 )
 from hub.citizens.repository import Citizen
 from hub.routing.directory import ConnectionRouting, Directory
-from hub.routing.views import project, tree_of
+from hub.routing.views import granted_tree, project
 from hub.settings.model import Tenant
 from schemas.equal_values import canonical
 from schemas.event import Event
@@ -47,7 +47,6 @@ Verdict = Literal["news", "same", "poorer", "old", "comes"]
 _EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not here
 _SAID_SINCE = "ce système a dit depuis une valeur plus récente : celle-ci ne lui est pas envoyée"
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
-_trees = lru_cache(maxsize=4096)(tree_of)
 _short = lru_cache(maxsize=4096)(short)
 
 
@@ -92,7 +91,7 @@ class Spoken:
         key = consumed.version, consumed.fields
         found = self.views.get(key)
         if found is None:
-            part = project(self._said, _trees(consumed.fields))
+            part = project(self._said, granted_tree(consumed.fields))
             seen = "value" in part.get(self.name, ())
             found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
@@ -101,7 +100,7 @@ class Spoken:
         """The digest of the whole value that a reader would say which knows no more of it than it is granted."""
         found = self._returned.get(consumed.fields)
         if found is None:
-            given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
+            given = project({self.name: {"value": self._value}}, granted_tree(consumed.fields)).get(self.name, {})
             part = given.get("value", self._value)
             if isinstance(part, Mapping) and part is not self._value:
                 part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
@@ -490,7 +489,7 @@ def has_now(last: Entry, now: Now) -> bool:
 def is_dated(member: ConnectionRouting, event_type: str) -> bool:
     """Whether a connection is granted the day, and so needs not wait for it."""
     consumed = member.consumes.get(event_type)
-    return consumed is not None and DAY in _trees(consumed.fields)
+    return consumed is not None and DAY in granted_tree(consumed.fields)
 
 
 def _observes(member: ConnectionRouting) -> bool:
