@@ -484,18 +484,22 @@ class NewsBook:
 
     def fields_of(self, tx: Transaction, ids: Iterable[str]) -> dict[str, set[str]]:
         """By person, the fields of which anything is known. Who was merged into another is that other."""
-        found: dict[str, set[str]] = {}
-        for whole in self._whole(tx, ids).values():
-            found.setdefault(whole, set())
+        return self._fields_of(tx, self._whole(tx, ids).values())
+
+    def known(self, tx: Transaction, ids: Iterable[str]) -> tuple[KnownNews, list[Known]]:
+        """All that is known of these people, and what writes it."""
+        return self._known(tx, self._whole(tx, ids).values())
+
+    def _fields_of(self, tx: Transaction, whole: Iterable[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {one: set() for one in whole}
         for some in parts(sorted(found)):
             for row in _FIELDS.send(tx.sql, people=[(one,) for one in some]):
                 found[row.whole].add(row.field)
         return found
 
-    def known(self, tx: Transaction, ids: Iterable[str]) -> tuple[KnownNews, list[Known]]:
-        """All that is known of these people, and what writes it."""
+    def _known(self, tx: Transaction, whole: Iterable[str]) -> tuple[KnownNews, list[Known]]:
         news = self.session(tx)
-        pairs = [(whole, name) for whole, names in self.fields_of(tx, ids).items() for name in sorted(names)]
+        pairs = [(one, name) for one, names in self._fields_of(tx, whole).items() for name in sorted(names)]
         news.prefetch(pairs)
         return news, [news.of(*pair) for pair in pairs]
 
@@ -515,7 +519,7 @@ class NewsBook:
         """As `take_back`, by the citizen who is named in the order key."""
         tx.hold_door()
         whole = self._whole(tx, of)
-        news, known = self.known(tx, of)
+        news, known = self._known(tx, whole.values())
         members: dict[str, list[Pair]] = {}
         by_person: dict[str, list[Known]] = {}
         for one in known:
