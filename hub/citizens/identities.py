@@ -25,7 +25,6 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.matching import Comparison, Form, blocking_keys, compare, compare_names, stands_alone
 from hub.citizens.questions import Quota
-from hub.citizens.value_digests import Person
 from hub.journal.entries import Entry, Journal
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
@@ -44,6 +43,8 @@ ASKED = 3  # the likest, of whom an operator is asked
 _DAY = len("YYYY-MM-DD")
 _IDENTITY = b"identity:"
 VALUE = b"review:"
+Person = Mapping[str, Any]
+"""A record `citizen`: an identity, identifiers of systems (`references`), or both."""
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
 """(tenant, origin) -> a function from a person record to the name of the sectors among which that person may be
 matched; None where the tenant declares no sectors. `Directory.grouping` is one."""

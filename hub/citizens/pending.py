@@ -19,11 +19,10 @@ from sqlalchemy import Row, delete, func, or_, select, update
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
-from hub.citizens.identities import People
+from hub.citizens.identities import People, Person
 from hub.citizens.matching import Form, blocking_keys
 from hub.citizens.pivots import pivot_of
 from hub.citizens.rekeying import KEYS
-from hub.citizens.value_digests import Person
 from hub.storage.cipher import RowCipher
 from hub.storage.tables import pending_blocks, pending_pairs
 
