@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
 from bus.tables import SKIPPED
@@ -29,7 +28,6 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.registry import Registry
 
-_EVERYWHERE = ZoneInfo("Europe/Paris")
 _NOBODY = Route(())
 _TOO_MANY = "trop de personnes à reconnaître en un jour : un opérateur doit reprendre l'envoi"
 _DISPUTED = "deux personnes sous un même identifiant : un opérateur doit dire qui c'est, puis reprendre l'envoi"
@@ -149,9 +147,8 @@ class Reading:
 
     @property
     def zone(self) -> tzinfo:
-        """The time zone in which the days of the tenant are counted; where its settings are not here, that of Paris."""
-        town = self.directory.tenants.get(self.tenant)
-        return town.zone if town is not None else _EVERYWHERE
+        """The time zone in which the days of the tenant are counted."""
+        return self.directory.zone_of(self.tenant)
 
     def prefetch(self, stated: Sequence[Statement]) -> None:
         """Read all that these statements name, in a few statements of the database."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from hub.acceptance.mentions import DAY, values_of
 from hub.acceptance.rules import Reading
@@ -36,7 +35,6 @@ from hub.citizens.news import (
 from hub.citizens.repository import Citizen
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.routing.views import granted_tree, project
-from hub.settings.model import Tenant
 from schemas.equal_values import canonical
 from schemas.event import Event
 from schemas.manifest import Consumed
@@ -44,7 +42,6 @@ from schemas.manifest import Consumed
 Verdict = Literal["news", "same", "poorer", "old", "comes"]
 """`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known;
 `comes`: its origin knows that it is true from a day to come, and says no more."""
-_EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not here
 _SAID_SINCE = "ce système a dit depuis une valeur plus récente : celle-ci ne lui est pas envoyée"
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
 _short = lru_cache(maxsize=4096)(short)
@@ -136,7 +133,7 @@ class Judge:
         self._news, self._now = reading.citizens.news, reading.tx.now
         self._overrule = reading.origin.internal and not again
         self._links: dict[str, str] = {}
-        place = _place(reading.directory.tenants.get(reading.tenant))
+        place = _place(reading.directory, reading.tenant)
         self.now = {name: self._news.of(citizen.id, name) for name in names}
         self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
         self._to_come = to_come
@@ -508,7 +505,7 @@ def given_again(
     seq: int, now: float,
 ) -> Entry:  # fmt: skip
     """What a reader is given of a field by an event that is tried again. `native_id`: as it calls the person."""
-    said = Spoken(event, name, digests, **_place(directory.tenants.get(member.tenant)), now=now)
+    said = Spoken(event, name, digests, **_place(directory, member.tenant), now=now)
     link, consumed = digests.of_link(directory.reading_system(member), native_id), member.consumes[event.type]
     return [
         said.view(consumed), link, said.low, said.high, seq, GIVEN, int(now), said.effective, said.returned(consumed)
@@ -517,9 +514,9 @@ def given_again(
 
 def digest_of(digests: Digests, directory: Directory, tenant: str, event: Event, name: str, now: float) -> str:
     """Of the whole value that an event says of a field, as `Now.digest` holds it."""
-    return Spoken(event, name, digests, **_place(directory.tenants.get(tenant)), now=now).whole
+    return Spoken(event, name, digests, **_place(directory, tenant), now=now).whole
 
 
-def _place(town: Tenant | None) -> dict[str, Any]:
-    zone, insee = (town.zone, town.insee) if town is not None else (_EVERYWHERE, None)
-    return {"zone": zone, "territory": insee}
+def _place(directory: Directory, tenant: str) -> dict[str, Any]:
+    town = directory.tenants.get(tenant)
+    return {"zone": directory.zone_of(tenant), "territory": town.insee if town is not None else None}
