@@ -8,7 +8,7 @@ timeline, and nobody is notified of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,10 +18,9 @@ from hub.acceptance import rules
 from hub.acceptance.mentions import citizen_of, day_in, values_of
 from hub.acceptance.telling import digest_of
 from hub.citizens.news import Known, KnownNews, NewsBook, Now, base_of, is_coming
-from hub.clients.origin import Origin
 from hub.requests import repository as timelines
 from hub.routing.directory import Directory
-from schemas.event import Event, Submitted
+from schemas.event import Event
 
 _LINKS = Statement("""
     SELECT system, native_id FROM citizen_links WHERE tenant = :tenant AND citizen_id = :id
@@ -50,11 +49,7 @@ class Door(Protocol):
     @property
     def directory(self) -> Directory: ...
 
-    @property
-    def admit(self) -> Callable[..., Sequence[Any]]: ...
-
-    @property
-    def check(self) -> Callable[..., list[Submitted]]: ...
+    def say_again(self, tx: Transaction, tenant: str, event: Event, facts: rules.Restated) -> Any: ...
 
 
 def restate(
@@ -90,11 +85,7 @@ def _restate_coming(
     facts = _facts(tx, stored, citizen_id) if stored is not None else None
     if stored is None or facts is None or field_name not in values_of(stored.event):
         return
-    event = _event_of(tx, stored, citizen_id, [field_name], {field_name: known})
-    hub = Origin.hub(tenant)
-    (verdict,) = acceptance.admit(tx, hub, acceptance.check(hub, [event]), restated={event.id: facts})
-    if verdict.error is not None:
-        raise verdict.error
+    _say(acceptance, tx, tenant, _event_of(tx, stored, citizen_id, [field_name], {field_name: known}), facts)
 
 
 def _restate_event(
@@ -113,15 +104,21 @@ def _restate_event(
     event = _event_of(tx, stored, citizen_id, kept, known)
     if not event.data["citizen"]:  # known by nothing any more: whoever says it must say of whom
         return gone
-    (checked,) = acceptance.check(Origin.hub(tenant), [event])
-    (verdict,) = acceptance.admit(tx, Origin.hub(tenant), [checked], restated={event.id: facts})
+    seq = _say(acceptance, tx, tenant, event, facts)
+    if seq is None:
+        return gone | {name: Restated("silent") for name in kept}
+    to = tuple(row.connection for row in tx.deliveries_of([seq]))
+    told = values_of(tx.load([seq])[seq].event)
+    return gone | {name: Restated("told", seq, to) if name in told else Restated("silent") for name in kept}
+
+
+def _say(acceptance: Door, tx: Transaction, tenant: str, event: Event, facts: rules.Restated) -> int | None:
+    """Accept what the hub says again: its number, None where nobody lacks it. Raises what it is refused for."""
+    verdict = acceptance.say_again(tx, tenant, event, facts)
     if verdict.error is not None:
         raise verdict.error
-    if verdict.seq is None:
-        return gone | {name: Restated("silent") for name in kept}
-    to = tuple(row.connection for row in tx.deliveries_of([verdict.seq]))
-    told = values_of(tx.load([verdict.seq])[verdict.seq].event)
-    return gone | {name: Restated("told", verdict.seq, to) if name in told else Restated("silent") for name in kept}
+    seq: int | None = verdict.seq
+    return seq
 
 
 def _says(acceptance: Door, tx: Transaction, stored: StoredEvent, name: str, now: Now) -> bool:
