@@ -22,6 +22,7 @@ from hub.acceptance.mentions import DAY, values_of
 from hub.acceptance.observation import Observation
 from hub.acceptance.refused import keep_refused
 from hub.acceptance.restating import restate
+from hub.acceptance.rules import may_know
 from hub.acceptance.telling import given_again
 from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import keep_number
@@ -348,8 +349,7 @@ class Deliveries:
         marked = stored.order_key.startswith("c:") and bool(tx.sql.execute(query).scalar())
         if not marked and not (request is not None and request.confidential):
             return True
-        procedure, intakes = (request.procedure, request.intakes) if request is not None else (None, ())
-        return self._acceptance.directory.may_know(connection, procedure, intakes)
+        return may_know(self._acceptance.directory, connection, request)
 
     def _granted_view(self, stored: StoredEvent, member: ConnectionRouting) -> Event:
         consumed = member.consumes.get(stored.event.type)

@@ -322,6 +322,12 @@ class Reading:
             withhold(self.tx, self.directory, self.news, self.tenant, self._marked, self.requests.concealed)
 
 
+def may_know(directory: Directory, connection: str, request: Request | None) -> bool:
+    """Whether a connection gets what is confidential and came by this request, or by none."""
+    procedure, intakes = (request.procedure, request.intakes) if request is not None else (None, ())
+    return directory.may_know(connection, procedure, intakes)
+
+
 def withhold(
     tx: Transaction, directory: Directory, news: NewsBook, tenant: str, citizens: Collection[str],
     requests: Collection[str],
@@ -334,8 +340,7 @@ def withhold(
     people, shown = {f"c:{one}" for one in citizens}, directory.pulled(tenant)
     for connection, seq, request_id in tx.on_their_way(connections, people, requests, shown):
         request = timelines.read(tx, tenant, request_id) if request_id else None
-        procedure, intakes = (request.procedure, request.intakes) if request else (None, ())
-        if not directory.may_know(connection, procedure, intakes):
+        if not may_know(directory, connection, request):
             withheld.append((connection, seq))
     tx.withhold(withheld, "dossier confidentiel : rien n'est transmis", shown)
     news.take_back(tx, withheld)
