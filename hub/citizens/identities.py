@@ -147,6 +147,11 @@ class People:
         """For one unit of work. `origin`: who speaks in it; `most`: how many questions it may open in a day."""
         return Identities(tx, self, origin, most)
 
+    def blocks(self, tenant: str, sectors: str, form: Form | None) -> tuple[str, ...]:
+        """Where an identity meets those it is compared with: others of the tenant and of these sectors ("": it declares
+        none). Nowhere, where it is too thin (`Form.of`)."""
+        return tuple(blocking_keys(form, self.pepper, f"{tenant}\x1f{sectors}")) if form is not None else ()
+
     def reference_of(self, client_id: str, citizen_id: str) -> str:
         return reference_of(self._key, client_id, citizen_id)
 
@@ -463,8 +468,7 @@ class Identities:
         if found is None:
             form = Form.of(person.get("identity") or {})
             group = self._people.grouping(tenant, self._origin)
-            scope = f"{tenant}\x1f{group(person) if group else ''}"
-            meeting = tuple(blocking_keys(form, self._people.pepper, scope)) if form else ()
+            meeting = self._people.blocks(tenant, group(person) if group else "", form)
             found = self._forms[id(person)] = (person, form, meeting)
         return found[1], found[2]
 
