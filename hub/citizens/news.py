@@ -14,6 +14,8 @@ import hmac
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import is_
 from typing import Any
 
 import orjson
@@ -179,10 +181,23 @@ class _Record:
         """Of those that began after an event, keep what came after it."""
         for who in [*self.of]:
             start = began.get(who.removeprefix(OBSERVES), 0)
-            if start and (self.of[who][0][SEQ] or 0) <= start:
-                self.of[who] = [entry for entry in self.of[who] if (entry[SEQ] or 0) > start]
-                if not self.of[who]:
-                    del self.of[who]
+            if start:
+                self._leave(who, [entry for entry in self.of[who] if (entry[SEQ] or 0) > start])
+
+    def drop(self, who: str, which: Callable[[Entry], bool]) -> int:
+        """Forget such entries of a reader; how many."""
+        entries = self.of.get(who, [])
+        left = [entry for entry in entries if not which(entry)]
+        if len(left) < len(entries):
+            self._leave(who, left)
+            self.changed = True
+        return len(entries) - len(left)
+
+    def _leave(self, who: str, entries: list[Entry]) -> None:
+        if entries:
+            self.of[who] = entries
+        else:
+            del self.of[who]
 
     def plain(self) -> bytes:
         # Readers that are granted the same are given the same: each entry stands once.
@@ -274,16 +289,7 @@ class Known:
 
     def drop(self, names: Iterable[str], which: Callable[[Entry], bool]) -> int:
         """Forget such entries of these readers in this person's own record; how many."""
-        number = 0
-        for who in names:
-            entries = self.own.of.get(who, [])
-            left = [entry for entry in entries if not which(entry)]
-            if len(left) < len(entries):
-                number += len(entries) - len(left)
-                self.own.of[who], self.own.changed = left, True
-                if not left:
-                    del self.own.of[who]
-        return number
+        return sum(self.own.drop(who, which) for who in names)
 
     def say_again(self, entry: Entry, low: float, high: float) -> None:
         """A reader says this itself, perhaps with a newer date."""
@@ -301,18 +307,14 @@ class Known:
         """The reader did not take what it was given by this event; what was before stands again. What it said itself
         since it has, whatever became of that."""
         for record in self.records:
-            entries = record.of.get(who, [])
-            for entry in entries:
-                if entry[SEQ] != seq or entry[HOW] == SAID:
-                    continue
-                record.changed = True
-                if entry[HOW] == BOTH:
-                    entry[HOW] = SAID
-                    return None
-                entries.remove(entry)
-                if not entries:
-                    del record.of[who]
-                return entry
+            entry = next((e for e in record.of.get(who, ()) if e[SEQ] == seq and e[HOW] != SAID), None)
+            if entry is None:
+                continue
+            if entry[HOW] == BOTH:
+                entry[HOW], record.changed = SAID, True
+                return None
+            record.drop(who, partial(is_, entry))
+            return entry
         return None
 
 
@@ -415,11 +417,9 @@ class KnownNews:
             said = entries[given[-1] + 1 :]
             # Of one second nobody knows which came last: neither is known, and it is told.
             unsure = taken is not None and any(entry[AT] == int(taken) for entry in said)
-            for entry in entries[:] if unsure else said:
-                for record in (one for one in known.records if entry in one.of.get(who, ())):
-                    if unsure or taken is None or taken >= entry[AT]:
-                        record.of[who].remove(entry)
-                        record.changed = True
+            wrong = [*entries] if unsure else [one for one in said if taken is None or taken >= one[AT]]
+            for record in known.records:
+                record.drop(who, wrong.__contains__)
 
     def save(self) -> None:
         for place, name, numbered in self._noted:
