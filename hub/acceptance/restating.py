@@ -85,7 +85,9 @@ def _restate_coming(
     facts = _facts(tx, stored, citizen_id) if stored is not None else None
     if stored is None or facts is None or field_name not in values_of(stored.event):
         return
-    _say(acceptance, tx, tenant, _event_of(tx, stored, citizen_id, [field_name], {field_name: known}), facts)
+    event = _event_of(tx, stored, citizen_id, [field_name], {field_name: known})
+    if event is not None:
+        _say(acceptance, tx, tenant, event, facts)
 
 
 def _restate_event(
@@ -102,7 +104,7 @@ def _restate_event(
     if not kept:
         return gone
     event = _event_of(tx, stored, citizen_id, kept, known)
-    if not event.data["citizen"]:  # known by nothing any more: whoever says it must say of whom
+    if event is None:
         return gone
     seq = _say(acceptance, tx, tenant, event, facts)
     if seq is None:
@@ -131,12 +133,16 @@ def _says(acceptance: Door, tx: Transaction, stored: StoredEvent, name: str, now
 
 def _event_of(
     tx: Transaction, stored: StoredEvent, citizen_id: str, names: Sequence[str], known: Mapping[str, Known]
-) -> Event:
+) -> Event | None:
+    """What the hub says of these fields. None of somebody who is known by nothing any more: whoever says it must say of
+    whom."""
     links = _LINKS.run(tx.sql, tenant=stored.tenant, id=citizen_id).all()
     told = citizen_of(stored.event) or {}
     person = {"identity": told["identity"]} if "identity" in told else {}
     if links:
         person["references"] = [{"system": row.system, "id": row.native_id} for row in links]
+    if not person:
+        return None
     data = {"citizen": person, **{name: stored.event.data[name] for name in names}, **day_in(stored.event)}
     times = [now.times for one in known.values() if (now := one.now) is not None]
     which = f"{citizen_id} {' '.join(sorted(names))} {stored.seq} {max(times)}"
