@@ -153,7 +153,9 @@ class Acceptance:
         for act in batch.reading.afterwards:
             act()
         for event, facts in batch.reading.along:
-            self._say_along(tx, origin.tenant, event, facts)
+            # What cannot be said of one who moved along keeps nobody else's address back.
+            if (error := self.say_again(tx, origin.tenant, event, facts).error) is not None:
+                _log.error("member of a household not told of", code=error.code)
         for citizen_id, fields in batch.reading.lacking:
             restate(self, tx, origin.tenant, citizen_id, fields)
         return verdicts
@@ -172,12 +174,11 @@ class Acceptance:
 
         return looking_again()(attempt)
 
-    def _say_along(self, tx: Transaction, tenant: str, event: Event, facts: Restated) -> None:
-        """Of somebody who moved along. What cannot be said of one keeps nobody else's address back."""
+    def say_again(self, tx: Transaction, tenant: str, event: Event, facts: Restated) -> Verdict:
+        """Accept what the hub says again, or of somebody who moved along, for whoever lacks it."""
         hub = Origin.hub(tenant)
         (verdict,) = self.admit(tx, hub, self.check(hub, [event]), restated={event.id: facts})
-        if verdict.error is not None:
-            _log.error("member of a household not told of", code=verdict.error.code)
+        return verdict
 
     def say_as_hub(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
         """Accept what the hub itself says in a tenant, however much that is; the numbers of what was not refused."""

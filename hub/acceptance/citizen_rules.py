@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from hub.acceptance.days import FIELD, comes_at, end_coming, is_dated, wait_for_day
-from hub.acceptance.mentions import citizen_of, household_of, values_of
+from hub.acceptance.days import comes_at, end_coming, wait_for_day
+from hub.acceptance.mentions import DAY, citizen_of, day_in, household_of, values_of
 from hub.acceptance.moved_along import ask_along, moved_along, say_along
 from hub.acceptance.rules import AnyEvent, Reading, Restated, Understood, subject_key
-from hub.acceptance.telling import Judge, Telling
+from hub.acceptance.telling import Judge, Telling, is_dated
 from hub.citizens.news import DATED
 from hub.citizens.repository import QUALITIES, Citizen, Rank
 from hub.requests.notices import transmitted, transmitted_on
@@ -62,8 +62,7 @@ class CitizenChanged:
             reading.step(understood, "held")
             return understood
         if begins is None and DATED not in held and _ends_what_comes(event, judge):
-            end_coming(reading.tx, citizens.news, tenant, citizen.id)
-            judge.coming = {}
+            _end_coming(reading, citizen, judge)
             judge.returned = [] if _is_news(judge) else [DATED]
         numbered = _spread(reading, understood, citizen, event, judge, marked=mark, begins=begins)
         say_along(reading, event, citizen, along, understood.request, understood.route.to, numbered)
@@ -86,7 +85,7 @@ def _ends_what_comes(event: Event, judge: Judge) -> bool:
     comes = judge.waiting(DATED)
     if comes is None:
         return False
-    again = judge.verdicts[DATED] == "same" and FIELD in event.data and judge.spoken[DATED].high >= comes.low
+    again = judge.verdicts[DATED] == "same" and DAY in event.data and judge.spoken[DATED].high >= comes.low
     return again or _is_news(judge)
 
 
@@ -98,10 +97,9 @@ def _spread(
     wait who are not granted it. What will hold the number of the event."""
     values = [*judge.spoken]
     routed = reading.routed(understood, event, citizen=citizen, marked=marked)
-    at_once = routed.to if begins is None else _dated(reading, event, routed.to)
+    at_once = _at_once(reading, event, routed, begins)
     telling = judge.tell(at_once, understood.review) if values else Telling(to=at_once)
-    numbered: dict[str, Any] = {}
-    understood.numbered.append(numbered)
+    numbered = _numbered(understood)
     judge.note(telling, routed.to, numbered, {name: _worth(reading, event, name) for name in values})
     if telling.later:
         reading.lacking.append((citizen.id, telling.later))
@@ -111,16 +109,14 @@ def _spread(
         return numbered
     understood.event = event
     if len(telling.kept) < len(values):  # beside a news what is known is no news either
-        unsaid = values_of(event).keys() - set(telling.kept)
-        understood.event = event.with_data({name: one for name, one in event.data.items() if name not in unsaid})
+        understood.event = _reduced(event, telling.kept)
     reading.take_route(understood, replace(routed, to=telling.to))
     reading.step(understood, "change")
     if begins is not None and DATED in telling.kept:
-        day = partial(wait_for_day, reading.tx, reading.tenant, citizen.id, begins)
-        reading.afterwards.append(lambda: day(numbered["seq"]))
+        _wait_for_day(reading, citizen, begins, numbered)
         if understood.request is not None and (routed.withheld or len(at_once) < len(routed.to)):
             name = f"{event.source} {event.id}"
-            reading.said.append(transmitted_on(understood.request, name, event.data[FIELD]))
+            reading.said.append(transmitted_on(understood.request, name, event.data[DAY]))
             return numbered
     answered = routed.withheld or routed.to  # else nobody reads this: no service is asked
     if understood.request is not None and answered and not telling.to:
@@ -130,9 +126,11 @@ def _spread(
     return numbered
 
 
-def _dated(reading: Reading, event: Event, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of these connections that are granted the day."""
-    return tuple(name for name in names if is_dated(reading.directory.connections[name], event.type))
+def _at_once(reading: Reading, event: Event, route: Route, begins: float | None) -> tuple[str, ...]:
+    """Who gets the event now: of what is true from a day to come, those that are granted the day."""
+    if begins is None:
+        return route.to
+    return tuple(name for name in route.to if is_dated(reading.directory.connections[name], event.type))
 
 
 def _again(event: Event, reading: Reading, original: Restated) -> Understood:
@@ -145,8 +143,8 @@ def _again(event: Event, reading: Reading, original: Restated) -> Understood:
     judge = Judge(reading, citizen, event, values_of(event), again=original.mover is None, to_come=begins is not None)
     if original.mover is not None:
         return _along(event, reading, original, citizen, judge, understood, route, begins)
-    to = route.to if begins is None else _dated(reading, event, route.to)
-    telling = judge.tell(to, [name for name, one in judge.verdicts.items() if one != "same"])
+    at_once = _at_once(reading, event, route, begins)
+    telling = judge.tell(at_once, [name for name, one in judge.verdicts.items() if one != "same"])
     if telling.later:
         reading.lacking.append((citizen.id, telling.later))
     if not telling.to:
@@ -156,11 +154,9 @@ def _again(event: Event, reading: Reading, original: Restated) -> Understood:
         if (now := judge.known[name].now) is not None:
             now.times += 1
             judge.known[name].state(now)
-    numbered: dict[str, Any] = {}
-    understood.numbered.append(numbered)
+    numbered = _numbered(understood)
     judge.note(telling, route.to, numbered, {})
-    unsaid = values_of(event).keys() - set(telling.kept)
-    understood.event = event.with_data({name: one for name, one in event.data.items() if name not in unsaid})
+    understood.event = _reduced(event, telling.kept)
     understood.route = replace(route, to=telling.to)
     return understood
 
@@ -172,20 +168,42 @@ def _along(
     """The address of somebody who moved along. Who knows it by the household has it, as of the event that said it."""
     assert original.mover is not None
     if begins is None and _ends_what_comes(event, judge):
-        end_coming(reading.tx, reading.citizens.news, reading.tenant, citizen.id)
-        judge.coming = {}
-    at_once = route.to if begins is None else _dated(reading, event, route.to)
+        _end_coming(reading, citizen, judge)
+    at_once = _at_once(reading, event, route, begins)
     telling = judge.tell([name for name in at_once if name not in original.told], ())
-    numbered: dict[str, Any] = {}
-    understood.numbered.append(numbered)
+    numbered = _numbered(understood)
     judge.note(telling, route.to, numbered, {})
     judge.note_given(DATED, [name for name in route.to if name in original.told], original.by)
     reading.citizens.news.of(citizen.id, DATED).live_with(original.mover, judge.spoken[DATED].whole, reading.tx.now)
     if begins is not None:
-        day = partial(wait_for_day, reading.tx, reading.tenant, citizen.id, begins)
-        reading.afterwards.append(lambda: day(numbered["seq"]))
+        _wait_for_day(reading, citizen, begins, numbered)
     understood.event, understood.route = event, replace(route, to=telling.to)
     return understood
+
+
+def _numbered(understood: Understood) -> dict[str, Any]:
+    """What will hold the number of the event."""
+    numbered: dict[str, Any] = {}
+    understood.numbered.append(numbered)
+    return numbered
+
+
+def _reduced(event: Event, kept: Collection[str]) -> Event:
+    """The event with these of its values alone."""
+    unsaid = values_of(event).keys() - set(kept)
+    return event.with_data({name: one for name, one in event.data.items() if name not in unsaid})
+
+
+def _wait_for_day(reading: Reading, citizen: Citizen, begins: float, numbered: Mapping[str, Any]) -> None:
+    """All who are not granted the day are told when it begins."""
+    wait = partial(wait_for_day, reading.tx, reading.tenant, citizen.id, begins)
+    reading.afterwards.append(lambda: wait(numbered["seq"]))
+
+
+def _end_coming(reading: Reading, citizen: Citizen, judge: Judge) -> None:
+    """What was to come does not, and is judged beside nothing any more."""
+    end_coming(reading.tx, reading.citizens.news, reading.tenant, citizen.id)
+    judge.coming = {}
 
 
 def _worth(reading: Reading, event: Event, name: str) -> tuple[str, Rank]:
@@ -215,9 +233,7 @@ def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
         "type": event.type, "by": reading.origin.name, "master": reading.directory.master_of(tenant, name),
         "quality": event.data[name]["quality"],
     }  # fmt: skip
-    said: dict[str, Any] = {"type": event.type, "data": {name: event.data[name]}}
-    if FIELD in event.data:
-        said["data"][FIELD] = event.data[FIELD]
+    said: dict[str, Any] = {"type": event.type, "data": {name: event.data[name], **day_in(event)}}
     if event.version > 1:
         said["version"] = event.version
     return identities.doubt_value(tenant, citizen.id, name, said, facts)

@@ -10,38 +10,30 @@ from __future__ import annotations
 from datetime import tzinfo
 
 from bus.ledger import Transaction
+from hub.acceptance.mentions import DAY
 from hub.acceptance.restating import Door
 from hub.citizens.catch_ups import CatchUp, ask_later, end_days
 from hub.citizens.news import DATED, KnownNews, coming
 from hub.requests.reception import instant_of
-from hub.routing.directory import ConnectionRouting
-from hub.routing.views import tree_of
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
 LONGEST_DAYS = 731
 """Days ahead: two years, of which one may be a leap year. What is further ahead is a slip of the pen."""
-FIELD = "effective_on"
 
 
 def comes_at(event: Event, zone: tzinfo, now: float) -> float | None:
     """When the day begins from which an event is true, in seconds since 1970; None where that is not to come. Raises
     InvalidMessage `effective_on_too_far`."""
-    stated = event.data.get(FIELD)
+    stated = event.data.get(DAY)
     if stated is None:
         return None
     begins = instant_of(stated, zone, end=False).timestamp()
     if begins - now > LONGEST_DAYS * 86_400:
         raise InvalidMessage(
-            f"this day is more than {LONGEST_DAYS} days ahead", pointer=f"/data/{FIELD}", code="effective_on_too_far"
+            f"this day is more than {LONGEST_DAYS} days ahead", pointer=f"/data/{DAY}", code="effective_on_too_far"
         )
     return begins if begins > now else None
-
-
-def is_dated(member: ConnectionRouting, event_type: str) -> bool:
-    """Whether a connection is granted the day, and so needs not wait for it."""
-    consumed = member.consumes.get(event_type)
-    return consumed is not None and FIELD in tree_of(consumed.fields)
 
 
 def wait_for_day(tx: Transaction, tenant: str, citizen_id: str, begins: float, seq: int) -> None:

@@ -18,10 +18,11 @@ from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.marked_since import without_marked
-from hub.acceptance.mentions import values_of
+from hub.acceptance.mentions import DAY, values_of
 from hub.acceptance.observation import Observation
 from hub.acceptance.refused import keep_refused
 from hub.acceptance.restating import restate
+from hub.acceptance.rules import may_know
 from hub.acceptance.telling import given_again
 from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import keep_number
@@ -35,7 +36,7 @@ from hub.requests import repository as timelines
 from hub.requests.notices import transmitted
 from hub.requests.repository import Requests
 from hub.routing.directory import ConnectionRouting
-from hub.routing.views import Tree, project, tree_of
+from hub.routing.views import granted_tree, project
 from hub.storage.tables import citizen_links, citizens, household_links, requests
 from schemas.converters import convert
 from schemas.delivery import Delivery, Done, delivery_key
@@ -72,7 +73,6 @@ class Deliveries:
     ) -> None:  # fmt: skip
         self._acceptance, self._observation = acceptance, observation
         self.broker_users = broker_users
-        self._trees: dict[tuple[str, ...], Tree] = {}
         self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
 
     def connections(self) -> Sequence[str]:
@@ -349,15 +349,12 @@ class Deliveries:
         marked = stored.order_key.startswith("c:") and bool(tx.sql.execute(query).scalar())
         if not marked and not (request is not None and request.confidential):
             return True
-        procedure, intakes = (request.procedure, request.intakes) if request is not None else (None, ())
-        return self._acceptance.directory.may_know(connection, procedure, intakes)
+        return may_know(self._acceptance.directory, connection, request)
 
     def _granted_view(self, stored: StoredEvent, member: ConnectionRouting) -> Event:
         consumed = member.consumes.get(stored.event.type)
         fields = consumed.fields if consumed else ()
-        tree = self._trees.get(fields)
-        if tree is None:
-            tree = self._trees[fields] = tree_of(fields)
+        tree = granted_tree(fields)
         event = convert(stored.event, consumed.version) if consumed else stored.event
         # The sender may have a correlation of its own; readers take the name for ours.
         extensions = {name: value for name, value in event.extensions.items() if name != "correlationid"}
@@ -512,7 +509,7 @@ class Deliveries:
 
 def _is_of_day(event: Event, known: Known) -> bool:
     """Whether an event says what is to come, from that day."""
-    return known.now is not None and known.now.day == event.data.get("effective_on")
+    return known.now is not None and known.now.day == event.data.get(DAY)
 
 
 def with_recipient(event: Event, system: str, reference: str | None) -> Event:

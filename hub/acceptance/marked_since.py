@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bus.ledger import StoredEvent, Transaction
 from hub.acceptance.mentions import household_of
+from hub.acceptance.rules import may_know
 from hub.citizens.repository import Citizens
 from hub.requests import repository as timelines
 from hub.routing.directory import ConnectionRouting, Directory
@@ -63,5 +64,4 @@ def _is_marked(citizens: Citizens, tenant: str, person: Mapping[str, object]) ->
 
 def _may_know(acceptance: Door, tx: Transaction, member: ConnectionRouting, stored: StoredEvent) -> bool:
     request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
-    procedure, intakes = (request.procedure, request.intakes) if request is not None else (None, ())
-    return acceptance.directory.may_know(member.name, procedure, intakes)
+    return may_know(acceptance.directory, member.name, request)

@@ -8,6 +8,8 @@ from typing import Any
 from schemas.event import Event
 
 Record = Mapping[str, Any]
+DAY = "effective_on"
+"""The member that says from which day on an event is true."""
 
 
 def people_named(event: Event) -> Iterator[tuple[str, Record]]:
@@ -46,6 +48,11 @@ def people_of(record: Record) -> list[Record]:
 def values_of(event: Event) -> dict[str, Any]:
     """What an event says about its citizen (records `value`), by field."""
     return {name: value["value"] for name, value in event.data.items() if _is_value(value)}
+
+
+def day_in(event: Event) -> dict[str, Any]:
+    """The day from which an event is true, with its name; empty where it says none."""
+    return {DAY: event.data[DAY]} if DAY in event.data else {}
 
 
 def _is_value(value: Any) -> bool:

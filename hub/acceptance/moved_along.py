@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from hub.acceptance.days import FIELD
-from hub.acceptance.mentions import household_of
+from hub.acceptance.mentions import day_in, household_of
 from hub.acceptance.rules import Reading, Restated
 from hub.acceptance.telling import Judge, Spoken
 from hub.citizens.news import DATED
 from hub.citizens.repository import Citizen
 from hub.requests.repository import Request
-from hub.routing.views import tree_of
+from hub.routing.views import granted_tree
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -73,13 +72,12 @@ def ask_along(reading: Reading, event: Event, judge: Judge, along: Sequence[Alon
     """Ask an operator about those of whom it must be asked, each once for one address. False when the origin may ask no
     more today."""
     identities, asked = reading.citizens.identities, True
-    day = {FIELD: event.data[FIELD]} if FIELD in event.data else {}
     for one in along:
         if one.why is None or identities is None:
             continue
         value = event.data[DATED]
         facts = {"type": event.type, "by": reading.origin.name, "why": one.why, "quality": value["quality"]}
-        said = {"type": event.type, "version": event.version, "data": {DATED: value, **day}}
+        said = {"type": event.type, "version": event.version, "data": {DATED: value, **day_in(event)}}
         about = f"along {judge.spoken[DATED].whole}"
         asked &= identities.doubt_value(reading.tenant, one.citizen.id, DATED, said, facts, about=about)
     return asked
@@ -94,9 +92,8 @@ def say_along(
     if not along:
         return
     members = [reading.directory.connections[name] for name in told]
-    knows = {m.name for m in members if "household" in tree_of(m.consumes[event.type].fields)}
+    knows = {m.name for m in members if "household" in granted_tree(m.consumes[event.type].fields)}
     knows |= {m.name for m in reading.directory.voices(reading.origin.name) if event.type in m.consumes}
-    day = {FIELD: event.data[FIELD]} if FIELD in event.data else {}
     by_request = {"request": {"id": request.id}} if request else {}  # by which it is routed when it is said again
     natives, moved = reading.citizens.natives(), list[str]()
     for one in along:
@@ -108,7 +105,7 @@ def say_along(
         said = Event(
             type=event.type, version=event.version, source=f"/{reading.tenant}/hub",
             id=f"along-{hashlib.sha256(which.encode()).hexdigest()[:32]}",
-            data={"citizen": {"references": references}, DATED: event.data[DATED], **day, **by_request},
+            data={"citizen": {"references": references}, DATED: event.data[DATED], **day_in(event), **by_request},
         )  # fmt: skip
         facts = Restated(
             one.citizen.id, request.procedure if request else None, request.intakes if request else (),

@@ -8,20 +8,19 @@ timeline, and nobody is notified of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from bus.ledger import StoredEvent, Transaction
 from bus.sql import Statement
 from hub.acceptance import rules
-from hub.acceptance.mentions import citizen_of, values_of
+from hub.acceptance.mentions import citizen_of, day_in, values_of
 from hub.acceptance.telling import digest_of
 from hub.citizens.news import Known, KnownNews, NewsBook, Now, base_of, is_coming
-from hub.clients.origin import Origin
 from hub.requests import repository as timelines
 from hub.routing.directory import Directory
-from schemas.event import Event, Submitted
+from schemas.event import Event
 
 _LINKS = Statement("""
     SELECT system, native_id FROM citizen_links WHERE tenant = :tenant AND citizen_id = :id
@@ -50,11 +49,7 @@ class Door(Protocol):
     @property
     def directory(self) -> Directory: ...
 
-    @property
-    def admit(self) -> Callable[..., Sequence[Any]]: ...
-
-    @property
-    def check(self) -> Callable[..., list[Submitted]]: ...
+    def say_again(self, tx: Transaction, tenant: str, event: Event, facts: rules.Restated) -> Any: ...
 
 
 def restate(
@@ -91,10 +86,8 @@ def _restate_coming(
     if stored is None or facts is None or field_name not in values_of(stored.event):
         return
     event = _event_of(tx, stored, citizen_id, [field_name], {field_name: known})
-    hub = Origin.hub(tenant)
-    (verdict,) = acceptance.admit(tx, hub, acceptance.check(hub, [event]), restated={event.id: facts})
-    if verdict.error is not None:
-        raise verdict.error
+    if event is not None:
+        _say(acceptance, tx, tenant, event, facts)
 
 
 def _restate_event(
@@ -111,17 +104,23 @@ def _restate_event(
     if not kept:
         return gone
     event = _event_of(tx, stored, citizen_id, kept, known)
-    if not event.data["citizen"]:  # known by nothing any more: whoever says it must say of whom
+    if event is None:
         return gone
-    (checked,) = acceptance.check(Origin.hub(tenant), [event])
-    (verdict,) = acceptance.admit(tx, Origin.hub(tenant), [checked], restated={event.id: facts})
+    seq = _say(acceptance, tx, tenant, event, facts)
+    if seq is None:
+        return gone | {name: Restated("silent") for name in kept}
+    to = tuple(row.connection for row in tx.deliveries_of([seq]))
+    told = values_of(tx.load([seq])[seq].event)
+    return gone | {name: Restated("told", seq, to) if name in told else Restated("silent") for name in kept}
+
+
+def _say(acceptance: Door, tx: Transaction, tenant: str, event: Event, facts: rules.Restated) -> int | None:
+    """Accept what the hub says again: its number, None where nobody lacks it. Raises what it is refused for."""
+    verdict = acceptance.say_again(tx, tenant, event, facts)
     if verdict.error is not None:
         raise verdict.error
-    if verdict.seq is None:
-        return gone | {name: Restated("silent") for name in kept}
-    to = tuple(row.connection for row in tx.deliveries_of([verdict.seq]))
-    told = values_of(tx.load([verdict.seq])[verdict.seq].event)
-    return gone | {name: Restated("told", verdict.seq, to) if name in told else Restated("silent") for name in kept}
+    seq: int | None = verdict.seq
+    return seq
 
 
 def _says(acceptance: Door, tx: Transaction, stored: StoredEvent, name: str, now: Now) -> bool:
@@ -134,15 +133,17 @@ def _says(acceptance: Door, tx: Transaction, stored: StoredEvent, name: str, now
 
 def _event_of(
     tx: Transaction, stored: StoredEvent, citizen_id: str, names: Sequence[str], known: Mapping[str, Known]
-) -> Event:
+) -> Event | None:
+    """What the hub says of these fields. None of somebody who is known by nothing any more: whoever says it must say of
+    whom."""
     links = _LINKS.run(tx.sql, tenant=stored.tenant, id=citizen_id).all()
     told = citizen_of(stored.event) or {}
     person = {"identity": told["identity"]} if "identity" in told else {}
     if links:
         person["references"] = [{"system": row.system, "id": row.native_id} for row in links]
-    data: dict[str, Any] = {"citizen": person, **{name: stored.event.data[name] for name in names}}
-    if "effective_on" in stored.event.data:
-        data["effective_on"] = stored.event.data["effective_on"]
+    if not person:
+        return None
+    data = {"citizen": person, **{name: stored.event.data[name] for name in names}, **day_in(stored.event)}
     times = [now.times for one in known.values() if (now := one.now) is not None]
     which = f"{citizen_id} {' '.join(sorted(names))} {stored.seq} {max(times)}"
     return Event(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
 from bus.tables import SKIPPED
@@ -29,7 +28,6 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.registry import Registry
 
-_EVERYWHERE = ZoneInfo("Europe/Paris")
 _NOBODY = Route(())
 _TOO_MANY = "trop de personnes à reconnaître en un jour : un opérateur doit reprendre l'envoi"
 _DISPUTED = "deux personnes sous un même identifiant : un opérateur doit dire qui c'est, puis reprendre l'envoi"
@@ -149,9 +147,8 @@ class Reading:
 
     @property
     def zone(self) -> tzinfo:
-        """The time zone in which the days of the tenant are counted; where its settings are not here, that of Paris."""
-        town = self.directory.tenants.get(self.tenant)
-        return town.zone if town is not None else _EVERYWHERE
+        """The time zone in which the days of the tenant are counted."""
+        return self.directory.zone_of(self.tenant)
 
     def prefetch(self, stated: Sequence[Statement]) -> None:
         """Read all that these statements name, in a few statements of the database."""
@@ -325,6 +322,12 @@ class Reading:
             withhold(self.tx, self.directory, self.news, self.tenant, self._marked, self.requests.concealed)
 
 
+def may_know(directory: Directory, connection: str, request: Request | None) -> bool:
+    """Whether a connection gets what is confidential and came by this request, or by none."""
+    procedure, intakes = (request.procedure, request.intakes) if request is not None else (None, ())
+    return directory.may_know(connection, procedure, intakes)
+
+
 def withhold(
     tx: Transaction, directory: Directory, news: NewsBook, tenant: str, citizens: Collection[str],
     requests: Collection[str],
@@ -337,8 +340,7 @@ def withhold(
     people, shown = {f"c:{one}" for one in citizens}, directory.pulled(tenant)
     for connection, seq, request_id in tx.on_their_way(connections, people, requests, shown):
         request = timelines.read(tx, tenant, request_id) if request_id else None
-        procedure, intakes = (request.procedure, request.intakes) if request else (None, ())
-        if not directory.may_know(connection, procedure, intakes):
+        if not may_know(directory, connection, request):
             withheld.append((connection, seq))
     tx.withhold(withheld, "dossier confidentiel : rien n'est transmis", shown)
     news.take_back(tx, withheld)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
-from hub.acceptance.mentions import values_of
+from hub.acceptance.mentions import DAY, values_of
 from hub.acceptance.rules import Reading
 from hub.citizens.news import (
     DATED,
@@ -35,8 +34,7 @@ from hub.citizens.news import (
 )
 from hub.citizens.repository import Citizen
 from hub.routing.directory import ConnectionRouting, Directory
-from hub.routing.views import project, tree_of
-from hub.settings.model import Tenant
+from hub.routing.views import granted_tree, project
 from schemas.equal_values import canonical
 from schemas.event import Event
 from schemas.manifest import Consumed
@@ -44,10 +42,8 @@ from schemas.manifest import Consumed
 Verdict = Literal["news", "same", "poorer", "old", "comes"]
 """`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known;
 `comes`: its origin knows that it is true from a day to come, and says no more."""
-_EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not here
 _SAID_SINCE = "ce système a dit depuis une valeur plus récente : celle-ci ne lui est pas envoyée"
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
-_trees = lru_cache(maxsize=4096)(tree_of)
 _short = lru_cache(maxsize=4096)(short)
 
 
@@ -81,7 +77,7 @@ class Spoken:
         self.whole = digests.of_view(0, self._said)
         self.views: dict[tuple[int, tuple[str, ...]], str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
-        self.effective = event.data.get("effective_on")
+        self.effective = event.data.get(DAY)
 
     def sees(self, consumed: Consumed) -> bool:
         """Whether a reader is granted any of the value."""
@@ -92,7 +88,7 @@ class Spoken:
         key = consumed.version, consumed.fields
         found = self.views.get(key)
         if found is None:
-            part = project(self._said, _trees(consumed.fields))
+            part = project(self._said, granted_tree(consumed.fields))
             seen = "value" in part.get(self.name, ())
             found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
@@ -101,7 +97,7 @@ class Spoken:
         """The digest of the whole value that a reader would say which knows no more of it than it is granted."""
         found = self._returned.get(consumed.fields)
         if found is None:
-            given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
+            given = project({self.name: {"value": self._value}}, granted_tree(consumed.fields)).get(self.name, {})
             part = given.get("value", self._value)
             if isinstance(part, Mapping) and part is not self._value:
                 part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
@@ -137,7 +133,7 @@ class Judge:
         self._news, self._now = reading.citizens.news, reading.tx.now
         self._overrule = reading.origin.internal and not again
         self._links: dict[str, str] = {}
-        place = _place(reading.directory.tenants.get(reading.tenant))
+        place = _place(reading.directory, reading.tenant)
         self.now = {name: self._news.of(citizen.id, name) for name in names}
         self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
         self._to_come = to_come
@@ -221,7 +217,8 @@ class Judge:
         members = [self._directory.connections[name] for name in to]
         candidates = [*made.news, *(name for name, one in self.verdicts.items() if one == "same")]
         members += self._overtaken(made, candidates)
-        lacking = {m.name: lack for m in members if (lack := self._lacking(m, candidates))}
+        relevant = {m.name: self._relevant(m, candidates) for m in members}
+        lacking = {m.name: lack for m in members if (lack := self._lacking(m, relevant[m.name]))}
         poorer = [name for name, one in self.verdicts.items() if one == "poorer"]
         made.later |= {name for name in poorer if any(self._lacks_known(m, self.spoken[name]) for m in members)}
         made.later |= {name for name, one in self.verdicts.items() if one == "old" and self._origin_lacks(name)}
@@ -231,7 +228,7 @@ class Judge:
         direct = []
         for member in members:
             lack = lacking.get(member.name, ())
-            due = [name for name in self._relevant(member, candidates) if name in made.kept]
+            due = [name for name in relevant[member.name] if name in made.kept]
             if due and all(name in lack for name in due):
                 direct.append(member.name)
                 lack = tuple(name for name in lack if name not in due)
@@ -248,7 +245,7 @@ class Judge:
         return seen or [name for name in names if self.verdicts[name] == "news"]
 
     def _lacking(self, member: ConnectionRouting, names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in self._relevant(member, names) if self._lacks(member, self.spoken[name]))
+        return tuple(name for name in names if self._lacks(member, self.spoken[name]))
 
     def _lacks(self, member: ConnectionRouting, said: Spoken) -> bool:
         if self._knows_what_comes(member, said.name):
@@ -259,7 +256,7 @@ class Judge:
             return True
         same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)  # it may read more since
         if same and (last[LINK] == self._link(member) or (last[HOW] == SAID and not last[LINK])):
-            return self._is_of_another_day(consumed, said, last)
+            return self._is_of_another_day(member, said, last)
         if same or self._overrule:
             return True
         now = self.known[said.name].now
@@ -277,7 +274,7 @@ class Judge:
         said = self.spoken[name]
         return any(self._lacks_known(m, said) for m in self._voices if self._event.type in m.consumes)
 
-    def _is_of_another_day(self, consumed: Consumed, said: Spoken, last: Entry) -> bool:
+    def _is_of_another_day(self, member: ConnectionRouting, said: Spoken, last: Entry) -> bool:
         """Whether the same value is to be true from another day, for a reader who is granted the day. Between two days
         that are there already there is nothing to tell: it is true."""
         days = said.effective, last[EFFECTIVE]
@@ -286,8 +283,7 @@ class Judge:
         today = datetime.fromtimestamp(self._now, self._reading.zone).date().isoformat()
         if max(str(day) for day in days) <= today:
             return False
-        tree = _trees(consumed.fields)
-        return "effective_on" in tree
+        return is_dated(member, self._event.type)
 
     def _is_other(self, name: str, entry: Entry) -> bool:
         """Whether a reader was given another value than the event says."""
@@ -302,7 +298,7 @@ class Judge:
         for member in self._voices:
             if self._event.type not in member.consumes or _observes(member):
                 continue
-            if self._to_come and "effective_on" not in _trees(member.consumes[self._event.type].fields):
+            if self._to_come and not is_dated(member, self._event.type):
                 continue
             given = {
                 entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
@@ -341,7 +337,7 @@ class Judge:
             return set()
         tx, tenant = self._reading.tx, self._reading.tenant
         stored = tx.load([seq for seq in tx.open_of(member.name, keys) if seq not in noted])
-        of_day = {seq for seq, one in stored.items() if one.event.data.get("effective_on")}
+        of_day = {seq for seq, one in stored.items() if one.event.data.get(DAY)}
         other = stored.keys() - of_day if not self._to_come and self.waiting(DATED) else stored.keys()
         return {
             seq for seq in (of_day if self._to_come else other) for name in full
@@ -408,12 +404,11 @@ class Judge:
     def _state(
         self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any], system: str, rank: Rank
     ) -> None:
-        now = Now(said.whole, self._views(said, members), said.low, said.high, 0, 0, round(self._now, 3),
+        now = Now(said.whole, self._views(said, members), said.low, said.high, 0, round(self._now, 3),
                   short(self._origin.name), system, rank)  # fmt: skip
         now.day = said.effective if self._to_come and said.effective else ""
         self.known[said.name].state(now)
-        for name in ("since", "seq"):
-            self._news.number(now, name, numbered)
+        self._news.number(now, "seq", numbered)
 
     def _state_again(
         self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any], spread: bool,
@@ -488,6 +483,12 @@ def has_now(last: Entry, now: Now) -> bool:
     return last[VIEW] in now.views or (last[HOW] == SAID and last[WHOLE] == now.digest)
 
 
+def is_dated(member: ConnectionRouting, event_type: str) -> bool:
+    """Whether a connection is granted the day, and so needs not wait for it."""
+    consumed = member.consumes.get(event_type)
+    return consumed is not None and DAY in granted_tree(consumed.fields)
+
+
 def _observes(member: ConnectionRouting) -> bool:
     """Whether nothing that goes to this connection leaves the hub: of `pilot` the outcome alone says it, but where the
     package fetches for itself."""
@@ -496,7 +497,7 @@ def _observes(member: ConnectionRouting) -> bool:
 
 def _name_of(member: ConnectionRouting) -> str:
     """Under which a reader stands in a record."""
-    return _short(member.name) if member.mode == "live" or not _observes(member) else OBSERVES + _short(member.name)
+    return OBSERVES + _short(member.name) if _observes(member) else _short(member.name)
 
 
 def given_again(
@@ -504,7 +505,7 @@ def given_again(
     seq: int, now: float,
 ) -> Entry:  # fmt: skip
     """What a reader is given of a field by an event that is tried again. `native_id`: as it calls the person."""
-    said = Spoken(event, name, digests, **_place(directory.tenants.get(member.tenant)), now=now)
+    said = Spoken(event, name, digests, **_place(directory, member.tenant), now=now)
     link, consumed = digests.of_link(directory.reading_system(member), native_id), member.consumes[event.type]
     return [
         said.view(consumed), link, said.low, said.high, seq, GIVEN, int(now), said.effective, said.returned(consumed)
@@ -513,9 +514,9 @@ def given_again(
 
 def digest_of(digests: Digests, directory: Directory, tenant: str, event: Event, name: str, now: float) -> str:
     """Of the whole value that an event says of a field, as `Now.digest` holds it."""
-    return Spoken(event, name, digests, **_place(directory.tenants.get(tenant)), now=now).whole
+    return Spoken(event, name, digests, **_place(directory, tenant), now=now).whole
 
 
-def _place(town: Tenant | None) -> dict[str, Any]:
-    zone, insee = (town.zone, town.insee) if town is not None else (_EVERYWHERE, None)
-    return {"zone": zone, "territory": insee}
+def _place(directory: Directory, tenant: str) -> dict[str, Any]:
+    town = directory.tenants.get(tenant)
+    return {"zone": directory.zone_of(tenant), "territory": town.insee if town is not None else None}

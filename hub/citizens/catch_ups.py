@@ -23,7 +23,6 @@ ALL = ""
 """In place of a field: all that is known. In place of a reader: whoever lacks it."""
 LOOK_AGAIN = 86_400.0
 """Seconds after which it is looked whether a source has stated again what the hub keeps no more."""
-_PART = 500
 _MODES = ("observe", "pilot", "live")
 _OPENED = ("all", "linked")
 _LOOKED_AT = 5000  # people of whom one part of a connection's catch-up is found
@@ -99,9 +98,9 @@ def ask_later(
 
     One statement, none where there is nobody; sent with what comes next."""
     asked = [(one, name) for one in sorted({*citizen_ids}) for name in sorted(fields if fields is not None else (ALL,))]
-    for start in range(0, len(asked), _PART):
+    for some in parts(asked):
         _ASK.send(
-            tx.sql, asked=asked[start : start + _PART], tenant=tenant, cause=cause, now=tx.now, reader=reader or ALL,
+            tx.sql, asked=some, tenant=tenant, cause=cause, now=tx.now, reader=reader or ALL,
             due=tx.now if due is None else due, seq=seq,
         )  # fmt: skip
 
@@ -248,12 +247,6 @@ def move_catch_ups(tx: Transaction, gone: str, kept: str) -> None:
     moved = [dict(one._mapping) | {"citizen_id": kept} for one in tx.sql.execute(there)]
     tx.sql.execute(delete(catch_ups).where(row.citizen_id == gone))
     _MOVE.run(tx.sql, moved)
-
-
-def asked_of(tx: Transaction, citizen_ids: Collection[str]) -> list[tuple[CatchUp, float]]:
-    """What is asked of somebody who is all of these, each with the time when it is due (seconds since 1970)."""
-    query = select(catch_ups).where(catch_ups.c.citizen_id.in_(citizen_ids)).order_by(catch_ups.c.due)
-    return [(_catch_up(row), row.due) for row in tx.sql.execute(query)]
 
 
 def next_part(tx: Transaction, systems: Mapping[str, str | None]) -> int:

@@ -14,8 +14,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.identities import People
-from hub.citizens.value_digests import Person
+from hub.citizens.identities import People, Person
 from hub.storage.tables import citizens, household_links
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names

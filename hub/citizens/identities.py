@@ -25,7 +25,6 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.matching import Comparison, Form, blocking_keys, compare, compare_names, stands_alone
 from hub.citizens.questions import Quota
-from hub.citizens.value_digests import Person
 from hub.journal.entries import Entry, Journal
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
@@ -44,6 +43,8 @@ ASKED = 3  # the likest, of whom an operator is asked
 _DAY = len("YYYY-MM-DD")
 _IDENTITY = b"identity:"
 VALUE = b"review:"
+Person = Mapping[str, Any]
+"""A record `citizen`: an identity, identifiers of systems (`references`), or both."""
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
 """(tenant, origin) -> a function from a person record to the name of the sectors among which that person may be
 matched; None where the tenant declares no sectors. `Directory.grouping` is one."""
@@ -145,6 +146,11 @@ class People:
     def session(self, tx: Transaction, origin: str = "", most: int | None = None) -> Identities:
         """For one unit of work. `origin`: who speaks in it; `most`: how many questions it may open in a day."""
         return Identities(tx, self, origin, most)
+
+    def blocks(self, tenant: str, sectors: str, form: Form | None) -> tuple[str, ...]:
+        """Where an identity meets those it is compared with: others of the tenant and of these sectors ("": it declares
+        none). Nowhere, where it is too thin (`Form.of`)."""
+        return tuple(blocking_keys(form, self.pepper, f"{tenant}\x1f{sectors}")) if form is not None else ()
 
     def reference_of(self, client_id: str, citizen_id: str) -> str:
         return reference_of(self._key, client_id, citizen_id)
@@ -462,8 +468,7 @@ class Identities:
         if found is None:
             form = Form.of(person.get("identity") or {})
             group = self._people.grouping(tenant, self._origin)
-            scope = f"{tenant}\x1f{group(person) if group else ''}"
-            meeting = tuple(blocking_keys(form, self._people.pepper, scope)) if form else ()
+            meeting = self._people.blocks(tenant, group(person) if group else "", form)
             found = self._forms[id(person)] = (person, form, meeting)
         return found[1], found[2]
 

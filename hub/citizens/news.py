@@ -14,6 +14,8 @@ import hmac
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import is_
 from typing import Any
 
 import orjson
@@ -41,7 +43,6 @@ DATED = "new_address"
 _VIEW, _LINK, _PILOT = 12, 6, 12  # bytes of a digest
 _CONTEXT = b"news:"
 _LONG, _ZLIB = 2000, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
-_PART = 500  # rows at once
 
 # Each is looked up by itself, by an index, as `bus.sql.around_found` says.
 _JOIN = {
@@ -59,17 +60,17 @@ _READ = {
     dialect: Statement(f"""
         WITH wanted AS (SELECT citizen_id, field FROM {{told(citizen_id text, field text)}}),
         people AS (SELECT DISTINCT citizen_id AS id FROM wanted)
-        SELECT people.id AS whole, people.id AS id, '' AS field, 0 AS seq, CAST(NULL AS BYTEA) AS sealed,
+        SELECT people.id AS whole, people.id AS id, '' AS field, CAST(NULL AS BYTEA) AS sealed,
             keys.wrapped AS wrapped, 0 AS at
         FROM people {_joined(dialect, "person_keys", "keys", "keys.citizen_id = people.id")}
-        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.seq, known.sealed,
+        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.sealed,
             CAST(NULL AS BYTEA), known.at
         FROM wanted {_joined(dialect, "citizen_news", "known",
                              "known.citizen_id = wanted.citizen_id AND known.field = wanted.field")}
-        UNION ALL SELECT people.id, merged.id, '', 0, CAST(NULL AS BYTEA), keys.wrapped, 0
+        UNION ALL SELECT people.id, merged.id, '', CAST(NULL AS BYTEA), keys.wrapped, 0
         FROM people {_joined(dialect, "citizens", "merged", "merged.merged_into = people.id")}
         {_joined(dialect, "person_keys", "keys", "keys.citizen_id = merged.id")}
-        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.seq, known.sealed,
+        UNION ALL SELECT wanted.citizen_id, known.citizen_id, known.field, known.sealed,
             CAST(NULL AS BYTEA), known.at
         FROM wanted {_joined(dialect, "citizens", "merged", "merged.merged_into = wanted.citizen_id")}
         {_joined(dialect, "citizen_news", "known", "known.citizen_id = merged.id AND known.field = wanted.field")}
@@ -129,15 +130,14 @@ class Digests:
 @dataclass(slots=True)
 class Now:
     """What is known now of a field. `digest`: of the whole value; `views`: of what readers see of it; `low`, `high`:
-    between these moments lies its date; `since`: the first event that said it, `seq`: the one that says it best; `at`:
-    when it was accepted; `by`: who said it; `system`, `rank`: whose value it is and what it is worth, where the field
-    has a master; `times`: how often the hub has said it again; `day`: of what is to come, from which day it is true."""
+    between these moments lies its date; `seq`: the event that says it best; `at`: when it was accepted; `by`: who said
+    it; `system`, `rank`: whose value it is and what it is worth, where the field has a master; `times`: how often the
+    hub has said it again; `day`: of what is to come, from which day it is true."""
 
     digest: str
     views: list[str]
     low: float
     high: float
-    since: int
     seq: int
     at: float
     by: str
@@ -156,7 +156,6 @@ class _Record:
     with theirs in mind."""
 
     citizen_id: str
-    seq: int = 0
     at: float = 0.0
     now: Now | None = None
     of: dict[str, list[Entry]] = field(default_factory=dict)
@@ -166,26 +165,39 @@ class _Record:
     changed: bool = False
 
     @staticmethod
-    def read(citizen_id: str, seq: int, at: float, plain: bytes) -> _Record:
+    def read(citizen_id: str, at: float, plain: bytes) -> _Record:
         kept = orjson.loads(plain if plain[:1] == b"{" else zlib.decompress(plain))
         now = kept.get("now")
         entries = kept["entries"]
         of = {who: [[*entries[place]] for place in places] for who, places in kept["of"].items()}
-        made = _Record(citizen_id, seq, at, None, of, kept.get("over", []), kept.get("home"))
+        made = _Record(citizen_id, at, None, of, kept.get("over", []), kept.get("home"))
         made.along = kept.get("along", [])
         if now is not None:
             made.now = Now(*now)
-            made.now.rank = (now[9][0], now[9][1])
+            made.now.rank = (made.now.rank[0], made.now.rank[1])
         return made
 
     def forget_before(self, began: Mapping[str, int]) -> None:
         """Of those that began after an event, keep what came after it."""
         for who in [*self.of]:
             start = began.get(who.removeprefix(OBSERVES), 0)
-            if start and (self.of[who][0][SEQ] or 0) <= start:
-                self.of[who] = [entry for entry in self.of[who] if (entry[SEQ] or 0) > start]
-                if not self.of[who]:
-                    del self.of[who]
+            if start:
+                self._leave(who, [entry for entry in self.of[who] if (entry[SEQ] or 0) > start])
+
+    def drop(self, who: str, which: Callable[[Entry], bool]) -> int:
+        """Forget such entries of a reader; how many."""
+        entries = self.of.get(who, [])
+        left = [entry for entry in entries if not which(entry)]
+        if len(left) < len(entries):
+            self._leave(who, left)
+            self.changed = True
+        return len(entries) - len(left)
+
+    def _leave(self, who: str, entries: list[Entry]) -> None:
+        if entries:
+            self.of[who] = entries
+        else:
+            del self.of[who]
 
     def plain(self) -> bytes:
         # Readers that are granted the same are given the same: each entry stands once.
@@ -277,16 +289,7 @@ class Known:
 
     def drop(self, names: Iterable[str], which: Callable[[Entry], bool]) -> int:
         """Forget such entries of these readers in this person's own record; how many."""
-        number = 0
-        for who in names:
-            entries = self.own.of.get(who, [])
-            left = [entry for entry in entries if not which(entry)]
-            if len(left) < len(entries):
-                number += len(entries) - len(left)
-                self.own.of[who], self.own.changed = left, True
-                if not left:
-                    del self.own.of[who]
-        return number
+        return sum(self.own.drop(who, which) for who in names)
 
     def say_again(self, entry: Entry, low: float, high: float) -> None:
         """A reader says this itself, perhaps with a newer date."""
@@ -304,18 +307,14 @@ class Known:
         """The reader did not take what it was given by this event; what was before stands again. What it said itself
         since it has, whatever became of that."""
         for record in self.records:
-            entries = record.of.get(who, [])
-            for entry in entries:
-                if entry[SEQ] != seq or entry[HOW] == SAID:
-                    continue
-                record.changed = True
-                if entry[HOW] == BOTH:
-                    entry[HOW] = SAID
-                    return None
-                entries.remove(entry)
-                if not entries:
-                    del record.of[who]
-                return entry
+            entry = next((e for e in record.of.get(who, ()) if e[SEQ] == seq and e[HOW] != SAID), None)
+            if entry is None:
+                continue
+            if entry[HOW] == BOTH:
+                entry[HOW], record.changed = SAID, True
+                return None
+            record.drop(who, partial(is_, entry))
+            return entry
         return None
 
 
@@ -358,7 +357,7 @@ class KnownNews:
             plain = self._opened(row.id, row.field, bytes(row.sealed), keys)
             if plain is None:
                 continue
-            known, record = self._known[(row.whole, row.field)], _Record.read(row.id, row.seq, row.at, plain)
+            known, record = self._known[(row.whole, row.field)], _Record.read(row.id, row.at, plain)
             if self._began:
                 record.forget_before(self._began)
             if row.id == row.whole:
@@ -383,7 +382,7 @@ class KnownNews:
             for who, entries in record.of.items():
                 for entry in entries:
                     to.note(who, entry)
-            if record.seq or record.at or record.of or record.now:
+            if record.at:
                 self._dropped.append((record.citizen_id, source))
         self._known[(citizen_id, source)] = Known(_Record(citizen_id), source)
 
@@ -418,11 +417,9 @@ class KnownNews:
             said = entries[given[-1] + 1 :]
             # Of one second nobody knows which came last: neither is known, and it is told.
             unsure = taken is not None and any(entry[AT] == int(taken) for entry in said)
-            for entry in entries[:] if unsure else said:
-                for record in (one for one in known.records if entry in one.of.get(who, ())):
-                    if unsure or taken is None or taken >= entry[AT]:
-                        record.of[who].remove(entry)
-                        record.changed = True
+            wrong = [*entries] if unsure else [one for one in said if taken is None or taken >= one[AT]]
+            for record in known.records:
+                record.drop(who, wrong.__contains__)
 
     def save(self) -> None:
         for place, name, numbered in self._noted:
@@ -451,10 +448,10 @@ class KnownNews:
             record.changed = False
             # A merged one keeps the time of its last word: by it, it is known again.
             record.at = max(now, record.at + 0.000_1) if record.at else now
-            record.seq = record.now.seq if record.now is not None else 0
             sealed = self._sealed(record.citizen_id, name, record.plain())
             if sealed is not None:
-                rows.append({"citizen_id": record.citizen_id, "field": name, "seq": record.seq, "sealed": sealed,
+                seq = record.now.seq if record.now is not None else 0
+                rows.append({"citizen_id": record.citizen_id, "field": name, "seq": seq, "sealed": sealed,
                              "at": record.at})  # fmt: skip
         _KEEP.send(self._tx.sql, sorted(rows, key=lambda row: (row["citizen_id"], row["field"])))
 
@@ -487,18 +484,22 @@ class NewsBook:
 
     def fields_of(self, tx: Transaction, ids: Iterable[str]) -> dict[str, set[str]]:
         """By person, the fields of which anything is known. Who was merged into another is that other."""
-        found: dict[str, set[str]] = {}
-        for whole in self._whole(tx, ids).values():
-            found.setdefault(whole, set())
+        return self._fields_of(tx, self._whole(tx, ids).values())
+
+    def known(self, tx: Transaction, ids: Iterable[str]) -> tuple[KnownNews, list[Known]]:
+        """All that is known of these people, and what writes it."""
+        return self._known(tx, self._whole(tx, ids).values())
+
+    def _fields_of(self, tx: Transaction, whole: Iterable[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {one: set() for one in whole}
         for some in parts(sorted(found)):
             for row in _FIELDS.send(tx.sql, people=[(one,) for one in some]):
                 found[row.whole].add(row.field)
         return found
 
-    def known(self, tx: Transaction, ids: Iterable[str]) -> tuple[KnownNews, list[Known]]:
-        """All that is known of these people, and what writes it."""
+    def _known(self, tx: Transaction, whole: Iterable[str]) -> tuple[KnownNews, list[Known]]:
         news = self.session(tx)
-        pairs = [(whole, name) for whole, names in self.fields_of(tx, ids).items() for name in sorted(names)]
+        pairs = [(one, name) for one, names in self._fields_of(tx, whole).items() for name in sorted(names)]
         news.prefetch(pairs)
         return news, [news.of(*pair) for pair in pairs]
 
@@ -518,7 +519,7 @@ class NewsBook:
         """As `take_back`, by the citizen who is named in the order key."""
         tx.hold_door()
         whole = self._whole(tx, of)
-        news, known = self.known(tx, of)
+        news, known = self._known(tx, whole.values())
         members: dict[str, list[Pair]] = {}
         by_person: dict[str, list[Known]] = {}
         for one in known:

@@ -19,11 +19,10 @@ from sqlalchemy import Row, delete, func, or_, select, update
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
-from hub.citizens.identities import People
-from hub.citizens.matching import Form, blocking_keys
+from hub.citizens.identities import People, Person
+from hub.citizens.matching import Form
 from hub.citizens.pivots import pivot_of
 from hub.citizens.rekeying import KEYS
-from hub.citizens.value_digests import Person
 from hub.storage.cipher import RowCipher
 from hub.storage.tables import pending_blocks, pending_pairs
 
@@ -192,9 +191,7 @@ class PendingPairs:
         connection says."""
         group = self._people.grouping(tenant, connection)
         sectors, identity = group(person) if group is not None else "", person.get("identity") or {}
-        form = Form.of(identity)
-        scope = f"{tenant}\x1f{sectors}"
-        blocks = tuple(blocking_keys(form, self._people.pepper, scope)) if form is not None else ()
+        blocks = self._people.blocks(tenant, sectors, Form.of(identity))
         return pivot_of(identity, self._people.pepper, sectors), blocks
 
     def _opened(self, row: Row[Any]) -> PendingPair:

@@ -21,7 +21,7 @@ from bus.ledger import Ledger, Transaction
 from bus.sql import Insert, Statement
 from bus.tables import counters
 from hub.citizens.identities import Identities, People
-from hub.citizens.matching import Form, blocking_keys, compare
+from hub.citizens.matching import Form, compare
 from hub.citizens.pivots import UNSURE, in_use_of, is_unsure, pivot_of
 from hub.journal.entries import Entry, Journal
 from hub.storage.tables import citizen_blocks, citizen_identities, citizens, rekeyings
@@ -185,8 +185,7 @@ class _Part:
         _MEET.run(self._tx.sql, [{"block": b, "citizen_id": one} for one in moved for b in sorted(now[one])])
 
     def _blocks(self, one: _Kept) -> set[str]:
-        form, scope = Form.of(one.identity), f"{self._tenant}\x1f{one.sectors}"
-        return set(blocking_keys(form, self._people.pepper, scope)) if form is not None else set()
+        return {*self._people.blocks(self._tenant, one.sectors or "", Form.of(one.identity))}
 
     def _ask_who_is_the_same(self, asking: Identities, made: Mapping[str, str]) -> None:
         """Of each person with a new pivot (`made`, by id): whether others who have it are the same."""

@@ -19,12 +19,11 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import HouseholdNumbers
-from hub.citizens.identities import ASKED, MOST, People
+from hub.citizens.identities import ASKED, MOST, People, Person
 from hub.citizens.matching import Comparison, Field
 from hub.citizens.news import DATED, Digests, KnownNews, coming
 from hub.citizens.news import Rank as Rank
 from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
-from hub.citizens.value_digests import Person
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names, is_no_name

@@ -6,6 +6,7 @@ another, the key to that one preview for ten minutes. Digests of both are in the
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import threading
@@ -14,17 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from bus.ledger import Ledger, Transaction
 from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
-from hub.citizens.value_digests import value_digest
 from hub.clients.repository import find_client
 from hub.exchanges.franceconnect import FranceConnect, SignedIn, SignIn, SignInFailed, is_whole
 from hub.exchanges.previews import Preview, Previews, digest
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import preview_sign_ins
+from schemas.equal_values import canonical
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names
 from schemas.secret import Secret
@@ -193,6 +195,11 @@ def _said(identity: Mapping[str, Any]) -> str:
     """A digest of what an identity says, but for the name in use, which is no part of it."""
     pivot = {name: part for name, part in identity.items() if name != "preferred_name"}
     return value_digest(pivot | {"given_names": given_names(identity["given_names"])})
+
+
+def value_digest(value: Any) -> str:
+    """A digest of what a value says: of its one form (`schemas.equal_values`)."""
+    return hashlib.sha256(orjson.dumps(canonical("", value), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _key_to(tx: Transaction, preview: Preview, secret: str) -> tuple[ColumnElement[bool], ...]:

@@ -22,8 +22,8 @@ from sqlalchemy import Row, insert, select, update
 from bus.ledger import Ledger, Transaction
 from hub.acceptance.accept import Acceptance
 from hub.citizens.catch_ups import ask_later
+from hub.citizens.identities import Person
 from hub.citizens.pending import PendingPairs
-from hub.citizens.value_digests import Person
 from hub.operations.link_file import LineJudge, LinkFile, LinkLine, RefusedLine
 from hub.operations.link_pairing import Disputes, Paired, Pairing, communes_of, refused
 from hub.storage.tables import citizen_links, loads

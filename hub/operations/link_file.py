@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
+from hub.citizens.identities import Person
 from hub.citizens.nir import refuse_nir, without_doubtful
-from hub.citizens.value_digests import Person
 from hub.settings.model import Numbers
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names, read_identity

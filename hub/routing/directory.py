@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
 from hub.clients.origin import Origin
@@ -15,6 +17,8 @@ from hub.settings.plain import Unreadable
 from hub.settings.procedures import Procedure
 from schemas.errors import BusUnavailable
 from schemas.manifest import Consumed
+
+_EVERYWHERE = ZoneInfo("Europe/Paris")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,11 @@ class Directory:
         """The system that has authority over a field of an event, as `new_address`; None where nobody has."""
         known = self.tenants.get(tenant)
         return known.masters.get(name.removeprefix("new_")) if known is not None else None
+
+    def zone_of(self, tenant: str) -> tzinfo:
+        """The time zone in which the days of a tenant are counted; where its settings are not here, that of Paris."""
+        known = self.tenants.get(tenant)
+        return known.zone if known is not None else _EVERYWHERE
 
     def identifiers(self, tenant: str) -> Mapping[str, Numbers]:
         """What the numbers of systems are, as far as their connectors, or before them the tenant, declared it."""

@@ -12,6 +12,7 @@ from bus.ledger import Ledger
 from bus.tables import DELIVERED, OPEN, PARKED, REFUSED, SKIPPED, STARTED, deliveries
 from hub.acceptance import telling
 from hub.acceptance.deliveries import OBSERVED
+from hub.citizens.news import GIVEN, SAID, NewsBook
 from hub.storage.tables import citizen_links, citizen_news
 from schemas.errors import InvalidMessage
 from tests.hub.citizens.town import BY, TOWN
@@ -407,6 +408,25 @@ def test_a_record_keeps_few_entries_of_each(town: Readers) -> None:
     with town.ledger.reading() as tx:
         (known,) = town.acceptance.news.known(tx, [town.id_of("1")])[1]
     assert {who: len(known.entries(who)) for who in known.readers()} == {"koha": 3, "publik": 3}
+
+
+def test_who_knows_nothing_any_more_and_then_began_anew_is_read_as_anybody(ledger: Ledger) -> None:
+    """All that was known of a reader was dropped, of one second: nothing of it stands in the record."""
+    book = NewsBook(None, b"pepper")
+    with ledger.transaction() as tx:
+        tx.hold_door()
+        news = book.session(tx)
+        known = news.of("somebody", "new_address")
+        for seq, how in ((5, GIVEN), (6, SAID)):
+            known.note("koha", [f"view {seq}", "", 0.0, 0.0, seq, how, 0, None, ""])
+        known.note("publik", ["view 6", "", 0.0, 0.0, 6, SAID, 0, None, ""])
+        news.drop_overwritten(TOWN, known)
+        news.save()
+
+    with ledger.transaction() as tx:
+        news = book.session(tx)
+        news.start_anew({f"{TOWN}.koha": 7})
+        assert news.of("somebody", "new_address").readers() == {"publik"}
 
 
 # --- said again ---------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hub.acceptance.restating import restate
 from hub.clients import repository as clients
 from hub.clients import webhooks
 from hub.operations.renumbering import Renumber
-from hub.storage.tables import citizen_news, request_steps, requests
+from hub.storage.tables import citizen_links, citizen_news, request_steps, requests
 from schemas.event import Event
 from schemas.manifest import Consumed
 from tests.hub.citizens.town import TOWN, origin
@@ -118,6 +118,18 @@ def test_nor_is_it_told_of_who_refused_or_of_what_comes(town: Readers) -> None:
     town.restate("1")
 
     assert (len(town.waiting("koha")), town.waiting("famille")) == (1, [])
+
+
+def test_of_somebody_who_is_known_by_nothing_any_more_nothing_is_said_again(town: Readers) -> None:
+    town.see("koha", "/citizen", "/new_address", "/effective_on")
+    assert declared(town, "rue du Puits", effective_on=_in_a_month(town)) == ["koha"]
+    who, before = town.id_of("1"), town.count_events()
+    with town.ledger.transaction() as tx:
+        tx.sql.execute(delete(citizen_links))
+        told = restate(town.acceptance, tx, TOWN, who)
+
+    assert {one.outcome for one in told.values()} <= {"gone"}
+    assert town.count_events() == before
 
 
 def test_where_the_request_is_kept_no_more_nobody_knows_who_may_hear_it(town: Readers) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hub.citizens.value_digests import value_digest
+from hub.exchanges.sign_ins import value_digest
 
 ADDRESS = {"house_number": "12 bis", "street": "rue Saint-Antoine", "postal_code": "93001", "city": "Saint-Aubin"}
 
