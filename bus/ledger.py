@@ -478,10 +478,10 @@ class Transaction:
         if rows:
             self.sql.execute(self._insert_ignore(subscriptions), rows)
 
-    def unsubscribe(self, connection: str, types: Iterable[str] | None = None) -> None:
-        """Forget the starting points of these types, or of all: who subscribes again starts anew."""
+    def unsubscribe(self, connection: str, types: Iterable[str]) -> None:
+        """Forget the starting points of these types: who subscribes again starts anew."""
         gone = delete(subscriptions).where(subscriptions.c.connection == connection)
-        self.sql.execute(gone if types is None else gone.where(subscriptions.c.type.in_(list(types))))
+        self.sql.execute(gone.where(subscriptions.c.type.in_(list(types))))
 
     def pause(self, connection: str, cause: str, fault: str | None = None) -> None:
         """`fault`: the code of the cause, when it is not a person who pauses it."""
@@ -1026,11 +1026,6 @@ class Transaction:
         first = open_ones.group_by(deliveries.c.connection).subquery()
         query = select(first.c.connection, events.c.accepted_at).join(events, events.c.seq == first.c.seq)
         return {row.connection: row.accepted_at for row in self.sql.execute(query)}
-
-    def open_connections(self) -> list[str]:
-        """The connections that have something without an end."""
-        rows = self.sql.execute(select(deliveries.c.connection).where(_IS_OPEN).distinct())
-        return [row.connection for row in rows]
 
     def open_number(self, connection: str) -> int:
         """How many deliveries of a connection have no end."""

@@ -236,9 +236,8 @@ class Hub:
             acceptance=self.acceptance, deliveries=self.deliveries, corrections=self.corrections,
             documents=self.documents, batcher=self.batcher, receiver=self.receiver, observation=self.observation,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
-            signals=self.signals, note_shapes=self.shapes.flush,
-            exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
-            metrics=self.metrics,
+            signals=self.signals, exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload,
+            status=self.status, metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
             callable_address=_is_callable, pulls=self.pulls, replays=self.replays,
         )  # fmt: skip
