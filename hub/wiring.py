@@ -184,7 +184,7 @@ class Hub:
             previews=previews, journal=self.journal, signer=self.signer, issuer=settings.public_url,
             sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
-        self._redactors: dict[str, Redactor] = {}
+        self._redactors: dict[str, tuple[tuple[Any, Any], Redactor]] = {}  # each with the folder and settings it is of
         self.observation = Observation(self.ledger, self.acceptance, self._redacted)
         self.deliveries = Deliveries(self.acceptance, self._broker_users, self.observation)
         self.pulls = Pulls(self.ledger, self.deliveries, settings.pulling, self._members, count=self.metrics.ended)
@@ -728,10 +728,12 @@ class Hub:
     def _redacted(self, connection: str, message: Any, said: Any) -> str:
         """For a connection that is gone by now the names of the shared schemas alone are vouched for."""
         found = self.connections.get(connection)
-        if connection not in self._redactors:
-            folder, settings = (found.manifest.folder, found.settings) if found is not None else (None, None)
-            self._redactors[connection] = Redactor.of(folder, self.registry.schemas.values(), settings)
-        return self._redactors[connection].sample(message, said)
+        made_of = folder, settings = (found.manifest.folder, found.settings) if found is not None else (None, None)
+        known = self._redactors.get(connection)
+        if known is None or known[0] != made_of:
+            known = made_of, Redactor.of(folder, self.registry.schemas.values(), settings)
+            self._redactors[connection] = known
+        return known[1].sample(message, said)
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:
