@@ -478,10 +478,10 @@ class Transaction:
         if rows:
             self.sql.execute(self._insert_ignore(subscriptions), rows)
 
-    def unsubscribe(self, connection: str, types: Iterable[str] | None = None) -> None:
-        """Forget the starting points of these types, or of all: who subscribes again starts anew."""
+    def unsubscribe(self, connection: str, types: Iterable[str]) -> None:
+        """Forget the starting points of these types: who subscribes again starts anew."""
         gone = delete(subscriptions).where(subscriptions.c.connection == connection)
-        self.sql.execute(gone if types is None else gone.where(subscriptions.c.type.in_(list(types))))
+        self.sql.execute(gone.where(subscriptions.c.type.in_(list(types))))
 
     def pause(self, connection: str, cause: str, fault: str | None = None) -> None:
         """`fault`: the code of the cause, when it is not a person who pauses it."""
@@ -826,8 +826,7 @@ class Transaction:
 
     def replay(self, connection: str, seq: int) -> bool:
         """Try a parked or refused delivery again, from its first attempt. False when it is neither."""
-        changed = self._again(connection, [seq], (PARKED, REFUSED))
-        return changed == 1
+        return self._again(connection, [seq], (PARKED, REFUSED)) == 1
 
     def send_again(self, connection: str, seqs: Sequence[int]) -> int:
         """Send what was delivered, or parked, once more, in its old order; how many that is. Whatever of the same key
@@ -863,23 +862,18 @@ class Transaction:
     def skip(self, connection: str, seq: int, cause: str) -> bool:
         """Give a parked delivery up and let its followers go on. False when it is not parked."""
         self.hold_lease(connection)
-        changed = self.sql.execute(
-            update(deliveries)
-            .where(deliveries.c.connection == connection, deliveries.c.seq == seq, deliveries.c.state == PARKED)
-            .values(state=SKIPPED, at=self.now, answer=cause)
-        ).rowcount
-        if changed:
-            self.release(connection, [seq])
-            self.woke = True
-        return changed == 1
+        return self._give_up(connection, seq, cause, deliveries.c.state == PARKED)
 
     def withdraw(self, connection: str, seq: int, cause: str) -> bool:
         """Give up a delivery that was surely not begun, for it says what its reader knows better, and let its followers
         go on. False when it may have had an effect, waits for an operator or is over."""
         sure = deliveries.c.state.in_((EXPECTED, RECEIVED, HELD, WAITING))
+        return self._give_up(connection, seq, cause, sure, deliveries.c.doubt == 0)
+
+    def _give_up(self, connection: str, seq: int, cause: str, *where: ColumnElement[bool]) -> bool:
         changed = self.sql.execute(
             update(deliveries)
-            .where(deliveries.c.connection == connection, deliveries.c.seq == seq, sure, deliveries.c.doubt == 0)
+            .where(deliveries.c.connection == connection, deliveries.c.seq == seq, *where)
             .values(state=SKIPPED, at=self.now, answer=cause)
         ).rowcount
         if changed:
@@ -1026,11 +1020,6 @@ class Transaction:
         first = open_ones.group_by(deliveries.c.connection).subquery()
         query = select(first.c.connection, events.c.accepted_at).join(events, events.c.seq == first.c.seq)
         return {row.connection: row.accepted_at for row in self.sql.execute(query)}
-
-    def open_connections(self) -> list[str]:
-        """The connections that have something without an end."""
-        rows = self.sql.execute(select(deliveries.c.connection).where(_IS_OPEN).distinct())
-        return [row.connection for row in rows]
 
     def open_number(self, connection: str) -> int:
         """How many deliveries of a connection have no end."""

@@ -8,9 +8,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
+from gateway.openapi_schemas import own_schemas
 from gateway.problems import Problem
 from gateway.proxies import household
 from schemas.event import decode_json
+from schemas.shape import shape_faults
 
 READ_SECONDS = 30.0
 PACE_SECONDS, PACE_BYTES = 10.0, 40 * 1024  # so much in each such time, or the end of the body
@@ -124,3 +126,9 @@ async def read_json(request: Request, limit: int) -> tuple[bytes, Any]:
         raise Problem("unsupported_media_type", "send application/json", headers={"accept-post": "application/json"})
     body = await read_body(request, limit)
     return body, decode_json(body)
+
+
+def check_shape(name: str, body: Any) -> None:
+    """Raises Problem schema_violation with the first fault by our own schema of this name."""
+    for fault in shape_faults(own_schemas()[name], body):
+        raise Problem("schema_violation", fault.message, "".join(f"/{part}" for part in fault.path))

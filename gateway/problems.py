@@ -81,14 +81,14 @@ def problem_of(error: HubError) -> Problem:
     code = error.code if error.code in codes() else kind
     more = {} if error.code in codes() else {"reason": error.code}
     more |= getattr(error, "problem_members", {})
+    status, after = codes()[code][0], getattr(error, "after", None)
+    headers = {"retry-after": str(math.ceil(after))} if status == 429 and after else {}
     if isinstance(error, InvalidMessage):
         more |= {"rule": error.rule} if error.rule else {}
-        return Problem(code, error.reason, error.pointer, more=more)
-    if codes()[code][0] >= 500:  # what the hub lacks is said in its log, not to callers
-        after = getattr(error, "after", None) or RETRY_SECONDS
-        return Problem(code, headers={"retry-after": str(int(after))} if codes()[code][0] == 503 else {}, more=more)
-    after = getattr(error, "after", None)
-    headers = {"retry-after": str(math.ceil(after))} if codes()[code][0] == 429 and after else {}
+        return Problem(code, error.reason, error.pointer, headers=headers, more=more)
+    if status >= 500:  # what the hub lacks is said in its log, not to callers
+        waits = {"retry-after": str(int(after or RETRY_SECONDS))} if status == 503 else {}
+        return Problem(code, headers=waits, more=more)
     return Problem(code, error.reason, headers=headers, more=more)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from bus.ledger import Transaction
 from gateway.access import Caller
-from gateway.problems import Problem
-from hub.acceptance.replaying import Replay, TooSoon
+from hub.acceptance.replaying import Replay
 from hub.journal.entries import Entry
 from hub.services import Services
-from schemas.errors import InvalidMessage
 from schemas.times import to_rfc3339
 
 
@@ -19,13 +16,9 @@ def ask_replay(
     services: Services, tx: Transaction, caller: Caller, connection: str, *, since: float | None = None,
     seq: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Begin one, or name the one that is under way; the body of the answer. Raises Problem `replay_running`, and
+    """Begin one, or name the one that is under way; the body of the answer. Raises InvalidMessage `replay_running`, and
     `replay_too_soon` with the seconds to wait."""
-    try:
-        found = services.replays.ask(tx, connection, since=since, seq=seq)
-    except InvalidMessage as error:
-        headers = {"retry-after": str(math.ceil(error.after))} if isinstance(error, TooSoon) else {}
-        raise Problem(error.code, error.reason, headers=headers) from None
+    found = services.replays.ask(tx, connection, since=since, seq=seq)
     facts = {"connection": connection, "client": caller.client.id}
     services.journal.write(
         tx, Entry(caller.tenant, "operator", "deliveries.replayed", caller.origin.name, "asked", facts=facts)

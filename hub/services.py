@@ -58,8 +58,6 @@ class Services:
     replays: Replays
     reload: Callable[[], None] = lambda: None
     """Read the connections again: a webhook was added or removed."""
-    note_shapes: Callable[[], None] = lambda: None
-    """Learn the shapes of what packages pushed."""
     status: Callable[[], Mapping[str, Any]] = dict
     """What runs in this process, for `/readyz` and `/metrics`."""
     metrics: Metrics = field(default_factory=Metrics)

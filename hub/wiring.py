@@ -184,7 +184,7 @@ class Hub:
             previews=previews, journal=self.journal, signer=self.signer, issuer=settings.public_url,
             sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
-        self._redactors: dict[str, Redactor] = {}
+        self._redactors: dict[str, tuple[tuple[Any, Any], Redactor]] = {}  # each with the folder and settings it is of
         self.observation = Observation(self.ledger, self.acceptance, self._redacted)
         self.deliveries = Deliveries(self.acceptance, self._broker_users, self.observation)
         self.pulls = Pulls(self.ledger, self.deliveries, settings.pulling, self._members, count=self.metrics.ended)
@@ -206,8 +206,8 @@ class Hub:
         ] = {}  # `worker`, `poller`, `asker` or `answers`, and a name: as what
         self._ends: dict[tuple[str, str], threading.Event] = {}  # what ends one of them before all the others
         self._roles: set[str] = set()
-        self._hooks_read = self._secrets_read = 0
-        self._built: Directory | None = None  # that of which `connections` are
+        self._counts_read: tuple[int, int] = (0, 0)
+        self._built = self.current.directory  # that of which `connections` are
         self._told = ""
         self._files_asked = False
         self._stop = threading.Event()
@@ -236,9 +236,8 @@ class Hub:
             acceptance=self.acceptance, deliveries=self.deliveries, corrections=self.corrections,
             documents=self.documents, batcher=self.batcher, receiver=self.receiver, observation=self.observation,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
-            signals=self.signals, note_shapes=self.shapes.flush,
-            exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
-            metrics=self.metrics,
+            signals=self.signals, exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload,
+            status=self.status, metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
             callable_address=_is_callable, pulls=self.pulls, replays=self.replays,
         )  # fmt: skip
@@ -249,17 +248,17 @@ class Hub:
         """Take up what the ledger says: the directory that stands, webhooks, secrets; start what is new, end what is
         gone. Raises DirectoryBehind."""
         with self._reloading:  # calls that make webhooks come at once
-            self._hooks_read, self._secrets_read = self._counts()
             with self.ledger.reading() as tx:
+                self._counts_read = _counts(tx)
                 directory = self.current.at(tx)
             self._take_up(directory)
             self._tell_differences(directory)
 
     def load_files(
-        self, *, by: str, remove: Collection[str] = (), dry_run: bool = False, when: When = lambda tx: True
+        self, *, by: str = "", remove: Collection[str] = (), dry_run: bool = False, when: When = lambda tx: True
     ) -> DirectoryChange:  # fmt: skip
-        """Read the files again and make the directory what they declare, for all processes; all or nothing. Raises
-        ConfigError with the first fault, StillOpen."""
+        """Read the files again and make the directory what they declare, for all processes; all or nothing. `by`: who
+        wants it, this process itself where nobody is named. Raises ConfigError with the first fault, StillOpen."""
         settings = self._read_again() if self._read_again is not None else self.settings
         self.declared = declared_items(settings, self.registry, self._pilot)
         self.settings = self._with_files(settings)
@@ -305,10 +304,6 @@ class Hub:
             grants=Grants.of_items,
         )  # fmt: skip
 
-    def _counts(self) -> tuple[int, int]:
-        with self.ledger.reading() as tx:
-            return tx.counter(webhooks.KEYS), tx.counter(secrets_kept.COUNTER)
-
     def _take_up(self, directory: Directory) -> None:
         """The connections of a directory, as far as this process has their code and settings."""
         settings = self._settings_for(directory)
@@ -335,7 +330,7 @@ class Hub:
         self.files_differ = self._differ(made_of)
         self.observation.begin_anew()
         if self._working:
-            self._run_connections(directory)
+            self._run_connections()
 
     def _settings_for(self, directory: Directory) -> HubSettings:
         """The settings of this process, read again where the directory names what they lack."""
@@ -351,7 +346,9 @@ class Hub:
 
     def _differ(self, made_of: str | None) -> bool:
         """Whether the files of this process, as they are now, declare another directory than that of this digest."""
-        if made_of != digest_of(self.declared) and self._read_again is not None:
+        if made_of == digest_of(self.declared):
+            return False
+        if self._read_again is not None:
             with suppress(HubError):  # they cannot be read, or are wrong: they differ
                 self.declared = declared_items(self._read_again(), self.registry, self._pilot)
         return made_of != digest_of(self.declared)
@@ -414,14 +411,13 @@ class Hub:
     def _configured(self, item: ConnectionItem, settings: HubSettings) -> Connection:
         """A connection of the directory with the settings that this process has for its package. Raises ConfigError
         where it has no connector, or no settings, of that name."""
-        tenant, _, name = item.routing.name.partition(".")
+        name = item.routing.name.partition(".")[2]
         manifest = find_manifests(settings.connectors_dir).get(item.connector)
         if manifest is None:
             raise ConfigError(f"no connector {item.connector!r} here", key=f"connections.{name}")
-        known = settings.connections.get(name)
-        if known is None or (known.connector, known.tenant) != (item.connector, tenant):
+        if not _is_declared(item, settings.connections):
             raise ConfigError("not in the settings of this process", key=f"connections.{name}")
-        routing = item.routing
+        known, routing = settings.connections[name], item.routing
         configured = replace(
             known, system=routing.system, mode=routing.mode, rate=item.rate, poll_seconds=item.poll_seconds,
             drift=item.drift, label=routing.label,
@@ -476,19 +472,17 @@ class Hub:
 
     def start_relay(self) -> None:
         self._thread("relay", self.relay.run)
-        keeper = Keeper(self.ledger, self.documents, self.settings.retention)
-        self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
-        self._thread("pulls", lambda stop: self.pulls.run(stop, lambda: self.relay.active))
-        self._thread("replays", lambda stop: self.replays.run(stop, lambda: self.relay.active))
+        self._beside_relay("retention", Keeper(self.ledger, self.documents, self.settings.retention).run)
+        self._beside_relay("pulls", self.pulls.run)
+        self._beside_relay("replays", self.replays.run)
         catching_up = CatchingUp(
             self.ledger, lambda: self.acceptance.directory, partial(restate, self.acceptance),
             partial(take_effect, self.acceptance), lambda tx, missed: still_lacked(tx, self.acceptance, missed).lacked,
             per_second=self.settings.limits.catch_ups_per_second,
         )  # fmt: skip
-        self._thread("catching up", lambda stop: catching_up.run(stop, lambda: self.relay.active))
-        self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
-        pairing = PairingLater(self.ledger, self.acceptance, self.pending, self.journal)
-        self._thread("pairing", lambda stop: pairing.run(stop, lambda: self.relay.active))
+        self._beside_relay("catching up", catching_up.run)
+        self._beside_relay("trouble", self.troubles.run)
+        self._beside_relay("pairing", PairingLater(self.ledger, self.acceptance, self.pending, self.journal).run)
         self._thread("journal", self.sealer.run)
         self._watch_as("relay")
 
@@ -496,7 +490,7 @@ class Hub:
         """Workers and pollers of all connections, or of those named."""
         with self._reloading:
             self._only, self._working = only, True
-            self._run_connections(self._built or self.current.directory)
+            self._run_connections()
         self._thread("kept calls", self._hand_in_kept)
         self._watch_as("worker")
 
@@ -560,28 +554,29 @@ class Hub:
             "directory_behind": self.current.behind,
         }
 
+    def _beside_relay(self, name: str, run: Callable[[threading.Event, Callable[[], bool]], None]) -> None:
+        """A loop that works in one process at a time: in that of the active relay."""
+        self._thread(name, lambda stop: run(stop, lambda: self.relay.active))
+
     def _watch_as(self, role: str) -> None:
         self._roles.add(role)
         if not self._watching:
             self._watching = True
             self._thread("watch", self._watch)
 
-    def _run_connections(self, directory: Directory) -> None:
+    def _run_connections(self) -> None:
         """Start and end workers, pollers and responders, so that those run that the directory names."""
-        mine = {
-            name: one for name, one in self.connections.items()
-            if name in directory.connections and (self._only is None or name in self._only)
-        }  # fmt: skip
         served = set(self.sources.served())
         wanted: dict[tuple[str, str], tuple[object, ...]] = {}
-        for name, one in mine.items():
-            routing = directory.connections[name]
-            if routing.worked:
+        for name, one in self.connections.items():
+            if self._only is not None and name not in self._only:
+                continue
+            if self._built.connections[name].worked:
                 wanted["worker", name] = (id(one), one.rate)
             if one.manifest.poll_seconds is not None:
                 wanted["poller", name] = (id(one), one.poll_seconds)
             if one.manifest.states_again:
-                wanted["asker", name] = (id(one), one.rate)
+                wanted["asker", name] = (id(one),)
             if name in served:
                 wanted["answers", name] = (id(one),)
         for key in [key for key, how in self._runs.items() if wanted.get(key) != how]:
@@ -589,18 +584,21 @@ class Hub:
         for (what, name), how in wanted.items():
             if (what, name) not in self._runs:
                 self._runs[what, name] = how
-                self._start(what, name, directory.connections[name])
+                self._start(what, name)
 
-    def _start(self, what: str, name: str, routing: ConnectionRouting) -> None:
+    def _start(self, what: str, name: str) -> None:
+        connection = self.connections[name]
+        run: Callable[[threading.Event], None]
         if what == "worker":
-            self._start_worker(name, self.connections[name])
+            run = self._new_worker(name, connection).run
         elif what == "poller":
-            self._start_poller(name, self.connections[name])
+            run = self._new_poller(name, connection).run
         elif what == "asker":
-            self._start_asker(name, self.connections[name])
+            run = self._new_asker(name, connection).run
         else:
-            end = self._ends[what, name] = threading.Event()
-            self._thread(f"answers {name}", partial(self.sources.serve, name), end)
+            run = partial(self.sources.serve, name)
+        end = self._ends[what, name] = threading.Event()
+        self._thread(f"{what} {name}", run, end)
 
     def _end(self, key: tuple[str, str]) -> None:
         what, name = key
@@ -620,39 +618,33 @@ class Hub:
     def _derived(self, purpose: str) -> bytes:
         return derive_key(self.root_key, purpose) if self.root_key else _DEVELOPMENT_MASTER
 
-    def _start_worker(self, name: str, connection: Connection) -> None:
-        worker = Worker(
+    def _new_worker(self, name: str, connection: Connection) -> Worker:
+        worker = self.workers[name] = Worker(
             name, self.ledger, self.bus, ConnectorHandler(connection, partial(self.observation.prepared, name)),
             self.deliveries, self.team, owner=self.owner,
             rate=connection.rate, count=self.metrics.ended, resumed=connection.note_resumed, seal=self._delivery_seal,
         )  # fmt: skip
-        self.workers[name] = worker
-        end = self._ends["worker", name] = threading.Event()
-        self._thread(f"worker {name}", worker.run, end)
+        return worker
 
-    def _start_poller(self, name: str, connection: Connection) -> None:
+    def _new_poller(self, name: str, connection: Connection) -> Poller:
         every = connection.poll_seconds
         assert every is not None
-        poller = Poller(
+        poller = self.pollers[name] = Poller(
             name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), connection.poll,
             owner=self.owner, every=every, observation=self.observation, signals=self.signals,
         )  # fmt: skip
-        self.pollers[name] = poller
-        end = self._ends["poller", name] = threading.Event()
-        self._thread(f"poller {name}", poller.run, end)
+        return poller
 
-    def _start_asker(self, name: str, connection: Connection) -> None:
+    def _new_asker(self, name: str, connection: Connection) -> Poller:
         asking = Asking(
             self.ledger, self.acceptance, name, connection.state, rate=lambda: connection.rate,
             away=lambda: name in self.workers and self.workers[name].breaker.open,
         )  # fmt: skip
-        asker = Poller(
+        asker = self.askers[name] = Poller(
             name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), asking.poll, owner=self.owner,
             every=asking.every, observation=self.observation, signals=self.signals, place=place_of(name),
         )  # fmt: skip
-        self.askers[name] = asker
-        end = self._ends["asker", name] = threading.Event()
-        self._thread(f"asker {name}", asker.run, end)
+        return asker
 
     def _watch(self, stop: threading.Event) -> None:
         """Take up what was changed elsewhere, say that this process runs, and notice what stands still."""
@@ -681,13 +673,10 @@ class Hub:
             self._files_asked = False
             self._load_asked()
         try:
-            if self._counts() != (self._hooks_read, self._secrets_read):
+            with self.ledger.reading() as tx:
+                changed = self.current.at(tx) is not self._built or _counts(tx) != self._counts_read
+            if changed:
                 self.reload()
-            else:
-                with self.ledger.reading() as tx:
-                    directory = self.current.at(tx)
-                if directory is not self._built:
-                    self.reload()
         except DirectoryBehind as error:
             if self._told != error.reason:
                 self._told = error.reason
@@ -695,7 +684,7 @@ class Hub:
 
     def _load_asked(self) -> None:
         try:
-            found = self.load_files(by=f"process:{self.owner}"[:128])
+            found = self.load_files()
             _log.info("files read again", version=found.version, written=found.written)
         except HubError as error:
             _log.error("files not taken", cause=error.reason)
@@ -731,7 +720,7 @@ class Hub:
                 _log.error("worker replaced", connection=name)
                 self._ends["worker", name].set()
                 self.workers.pop(name).poke()
-                self._start_worker(name, self.connections[name])
+                self._start("worker", name)
 
     def _members(self) -> Sequence[ConnectionRouting]:
         return list(self.acceptance.directory.connections.values())
@@ -739,10 +728,12 @@ class Hub:
     def _redacted(self, connection: str, message: Any, said: Any) -> str:
         """For a connection that is gone by now the names of the shared schemas alone are vouched for."""
         found = self.connections.get(connection)
-        if connection not in self._redactors:
-            folder, settings = (found.manifest.folder, found.settings) if found is not None else (None, None)
-            self._redactors[connection] = Redactor.of(folder, self.registry.schemas.values(), settings)
-        return self._redactors[connection].sample(message, said)
+        made_of = folder, settings = (found.manifest.folder, found.settings) if found is not None else (None, None)
+        known = self._redactors.get(connection)
+        if known is None or known[0] != made_of:
+            known = made_of, Redactor.of(folder, self.registry.schemas.values(), settings)
+            self._redactors[connection] = known
+        return known[1].sample(message, said)
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:
@@ -806,6 +797,11 @@ def declared_items(settings: HubSettings, registry: Registry, pilot: Callable[[s
         for item in settings.connections.values()
     ]
     return items_of(settings.tenants, connections, catalogue, {one.id: grant_item(one) for one in grants.all()})
+
+
+def _counts(tx: Transaction) -> tuple[int, int]:
+    """These grow with every change of a webhook, and of a secret that was given by command."""
+    return tx.counter(webhooks.KEYS), tx.counter(secrets_kept.COUNTER)
 
 
 def _is_declared(item: ConnectionItem, known: Mapping[str, ConnectionSettings]) -> bool:

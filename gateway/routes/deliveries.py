@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Caller, needs
-from gateway.bodies import read_json
-from gateway.openapi_schemas import json_response, own_schemas, problem_responses, request_body, schema_of
+from gateway.bodies import check_shape, read_json
+from gateway.openapi_schemas import json_response, problem_responses, request_body, schema_of
 from gateway.problems import Problem, problem_of, tracking_of
 from gateway.replays import ask_replay
 from hub.acceptance import pulling
@@ -22,7 +22,6 @@ from hub.acceptance.pulling import MOST, Answer, NotPulling, Page
 from hub.routing.directory import ConnectionRouting
 from hub.services import Services
 from schemas.errors import InvalidMessage
-from schemas.shape import shape_faults
 
 USUAL = 100
 LONGEST_WAIT = 30
@@ -89,7 +88,7 @@ async def answer_several(request: Request, caller: Puller) -> Response:
     services: Services = request.app.state.services
     member = _member(services, caller)
     _, body = await read_json(request, _BATCH_BYTES)
-    _check_shape("DeliveryAnswers", body)
+    check_shape("DeliveryAnswers", body)
     answers = [_answer(one, one["number"], f"/{place}") for place, one in enumerate(body)]
     verdicts = await run_in_threadpool(services.pulls.answer, member, answers)
     lines = [
@@ -112,7 +111,7 @@ async def replay(request: Request, caller: Puller) -> Response:
     services: Services = request.app.state.services
     member = _member(services, caller)
     _, body = await read_json(request, _BODY_BYTES)
-    _check_shape("DeliveryReplay", body)
+    check_shape("DeliveryReplay", body)
 
     def act() -> dict[str, Any]:
         with services.ledger.transaction() as tx:
@@ -136,7 +135,7 @@ async def answer(request: Request, number: Number, caller: Puller) -> Response:
     services: Services = request.app.state.services
     member = _member(services, caller)
     _, body = await read_json(request, _BODY_BYTES)
-    _check_shape("DeliveryAnswer", body)
+    check_shape("DeliveryAnswer", body)
     (verdict,) = await run_in_threadpool(services.pulls.answer, member, [_answer(body, number, "")])
     if isinstance(verdict, InvalidMessage):
         raise verdict
@@ -168,11 +167,6 @@ def _member(services: Services, caller: Caller) -> ConnectionRouting:
     if member is None or not member.pulled:
         raise NotPulling
     return member
-
-
-def _check_shape(name: str, body: Any) -> None:
-    for fault in shape_faults(own_schemas()[name], body):
-        raise Problem("schema_violation", fault.message, "".join(f"/{part}" for part in fault.path))
 
 
 def _answer(body: dict[str, Any], number: int, place: str) -> Answer:

@@ -14,14 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Caller, needs
-from gateway.bodies import read_json
-from gateway.openapi_schemas import json_response, own_schemas, problem_responses, request_body, schema_of
+from gateway.bodies import check_shape, read_json
+from gateway.openapi_schemas import json_response, problem_responses, request_body, schema_of
 from gateway.problems import Problem
 from gateway.replays import ask_replay
 from hub.clients import webhooks
 from hub.clients.webhooks import Webhook
 from hub.services import Services
-from schemas.shape import shape_faults
 from schemas.times import from_rfc3339
 
 _BODY_BYTES = 16 * 1024
@@ -103,8 +102,7 @@ async def replay(request: Request, webhook_id: str, caller: Owner) -> Response:
 
 def _replay(services: Services, caller: Caller, webhook_id: str, wanted: Any) -> Response:
     hook = _own_webhook(services, caller, webhook_id)
-    for fault in shape_faults(own_schemas()["WebhookReplay"], wanted):
-        raise Problem("schema_violation", fault.message, "".join(f"/{part}" for part in fault.path))
+    check_shape("WebhookReplay", wanted)
     try:
         since = from_rfc3339(wanted["since"])
     except ValueError:
@@ -128,8 +126,7 @@ def _make_webhook(services: Services, caller: Caller, wanted: Any) -> Response:
 
 
 def _check_wanted(services: Services, wanted: Any) -> None:
-    for fault in shape_faults(own_schemas()["NewWebhook"], wanted):
-        raise Problem("schema_violation", fault.message, "".join(f"/{part}" for part in fault.path))
+    check_shape("NewWebhook", wanted)
     for place, event_type in enumerate(wanted["types"]):
         if event_type not in services.webhook_types:
             known = ", ".join(services.webhook_types)

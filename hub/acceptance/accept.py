@@ -304,7 +304,7 @@ class _Batch:
             stated, known = self._looked_up(checked)
         until = max(began, self._tx.door_since) + seconds if seconds is not None else inf
         verdicts: dict[int, Verdict] = {}
-        here: dict[tuple[str, str, str], tuple[bytes, int]] = {}  # those that pass now, each with its place
+        here: _Known = {}  # those that pass now, each with its place
         found: dict[int, Understood] = {}
         copies: dict[int, int] = {}
         for place, item in enumerate(checked):

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import delete, func, insert, select, update
 
 from bus.ledger import Ledger, Transaction
-from bus.tables import OPEN, counters, deliveries
+from bus.tables import OPEN, deliveries
 from hub.settings.model import HubSettings
 from hub.storage.cipher import BodyCipher
 from hub.storage.directory_items import WEBHOOK, Key, differences, read_items, write_version
@@ -161,12 +161,6 @@ def _webhook(row: Any, keys: tuple[str, ...]) -> Webhook:
         id=row.id, tenant=row.tenant, client=row.client_id, url=row.url, types=tuple(row.types.split()), keys=keys,
         thin=bool(row.thin), scopes=frozenset((row.scopes or "").split()),
     )  # fmt: skip
-
-
-def change_count(ledger: Ledger) -> int:
-    """Grows with every change: a process that sees it grow reads its connections again."""
-    with ledger.reading() as tx:
-        return int(tx.sql.execute(select(counters.c.value).where(counters.c.name == KEYS)).scalar() or 0)
 
 
 def count_change(tx: Transaction) -> None:

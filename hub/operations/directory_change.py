@@ -76,7 +76,7 @@ def load_directory(
     with ledger.transaction() as tx:
         tx.hold_door()
         standing = read_items(tx, tx.directory) if tx.directory else webhooks.items_of(tx)
-        before = {key: body for key, body in standing.items() if key[0] in OF_FILES} if tx.directory else {}
+        before = {key: body for key, body in standing.items() if key[0] in OF_FILES}
         changes = differences(before, declared)
         found = _described(tx.directory, before, changes)
         gone = [name for (kind, name), body in changes.items() if kind == CONNECTION and body is None]

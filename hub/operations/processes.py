@@ -9,13 +9,18 @@ from typing import Any
 
 import orjson
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Transaction
+from bus.sql import Insert
 from hub.storage.tables import processes
 
 SILENT = 120.0  # seconds without a word after which a process is taken for dead
+
+_SAY = Insert(
+    processes,
+    conflict="(owner) DO UPDATE SET roles = excluded.roles, version = excluded.version, state = excluded.state,"
+    " seen_at = excluded.seen_at",
+)
 
 
 def say(
@@ -25,13 +30,11 @@ def say(
     """That this process runs. `lacks`: why it cannot call some connections, by name; `files_differ`: its files declare
     another directory than the one that stands; `behind`: why it cannot read that one."""
     state = {"lacks": dict(lacks), "files_differ": files_differ, "behind": behind}
-    values: dict[str, Any] = {
-        "host": socket.gethostname()[:128], "pid": os.getpid(), "roles": " ".join(sorted(roles)), "version": version,
-        "state": orjson.dumps(state).decode(), "seen_at": tx.now,
+    row = {
+        "owner": owner, "host": socket.gethostname()[:128], "pid": os.getpid(), "roles": " ".join(sorted(roles)),
+        "version": version, "state": orjson.dumps(state).decode(), "seen_at": tx.now,
     }  # fmt: skip
-    insert = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-    row = insert(processes).values(owner=owner, **values)
-    tx.sql.execute(row.on_conflict_do_update(index_elements=["owner"], set_=values))
+    _SAY.run(tx.sql, [row])
     tx.sql.execute(delete(processes).where(processes.c.seen_at < tx.now - SILENT))
 
 

@@ -326,9 +326,6 @@ class Directory:
         member = self.connections.get(name)
         return member.label if member else name.partition(".")[2] or name
 
-    def subscriptions(self) -> dict[str, Sequence[str]]:
-        return {member.name: list(member.consumes) for member in self.connections.values()}
-
     def granted_of_people(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """By connection, its tenant, and its mode with what it reads of people, by event type: plain values of JSON."""
         return {

@@ -108,11 +108,6 @@ def digest_standing(tx: Transaction) -> str | None:
     return tx.sql.execute(query).scalar()
 
 
-def made(tx: Transaction, version: int) -> Any:
-    """When a version was made, by whom; None for one that is forgotten."""
-    return tx.sql.execute(select(directory_versions).where(directory_versions.c.version == version)).first()
-
-
 def forget_versions(tx: Transaction) -> int:
     """Forget the items and versions that no kept event was routed by; how many items. Files that were loaded once stay
     known by the digest of the last version that they made."""

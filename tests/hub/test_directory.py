@@ -24,7 +24,7 @@ from hub.connections import ConnectorHandler
 from hub.operations.directory_change import StillOpen
 from hub.operations.processes import running
 from hub.routing.directory import DirectoryBehind
-from hub.storage.directory_items import forget_versions, made, read_items
+from hub.storage.directory_items import forget_versions, read_items
 from hub.storage.tables import citizen_links, directory_items, directory_versions, journal
 from hub.wiring import Hub, open_hub
 from schemas.errors import BusUnavailable, ConfigError
@@ -430,7 +430,7 @@ def test_who_was_connected_when_an_event_was_accepted_can_be_told_later(place: P
     with hub.ledger.reading() as tx:
         stored = tx.load([before.seq or 0])[before.seq or 0]
         then = {name for kind, name in read_items(tx, stored.directory or 0) if kind == "connection"}
-        later = made(tx, 2)
+        later = tx.sql.execute(select(directory_versions).where(directory_versions.c.version == 2)).one()
 
     assert then == {f"{TENANT}.famille"}
     assert later.by == "operator:claire"

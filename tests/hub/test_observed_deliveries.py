@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def test_what_was_prepared_is_counted_with_one_sample_that_names_nobody(tmp_path
     assert one.seen.sample is not None
     assert one.seen.sample.startswith("event_type texte (23) ; key texte")
     assert not [word for word in ("Lilas", "SORBIER", "F-1", "93001", "Aubin") if word in one.seen.sample]
+
+
+def test_a_sample_shows_the_names_in_the_settings_of_today(tmp_path: Path) -> None:
+    with opened(tmp_path) as town:
+        connection, observation = town.hub.connections[NAME], town.hub.observation
+        delivery, message = Delivery(Event("citizen.address-changed", "/s", {}, id="e-1"), "d-1"), {"repas_midi": "x"}
+        before = observation.prepared(NAME, delivery, message)
+        renewed = copy(connection)
+        renewed.settings = {**connection.settings, "forms": {"cantine": {"fields": {"repas_midi": "/x"}}}}
+
+        connection.renew(renewed)
+        observation.begin_anew()
+
+        assert "repas_midi" not in str(before)
+        assert "repas_midi" in str(observation.prepared(NAME, delivery, message))
 
 
 def test_what_the_connector_refuses_is_counted_by_its_code_with_the_view_of_the_event(

@@ -103,7 +103,7 @@ class RecordingHub:
         self.observation = Observation(ledger, self.acceptance, lambda connection, message, said: "…")
         self.deliveries = Deliveries(self.acceptance, observation=self.observation)
         with ledger.transaction() as tx:
-            tx.subscribe(directory.subscriptions())
+            tx.subscribe({one.name: list(one.consumes) for one in members})
         self.relay = Relay(
             ledger, bus, self.deliveries, owner="relay-1", resend_after=resend_after, tidy_every=0.5, seal=seal
         )
