@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.forgetting import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from hub.operations.link_pairing import Paired
     from hub.wiring import Hub
 
-__all__ = ["connection_app"]
 
 _FILE = (
     "Its people, CSV in UTF-8: family_name;given_names;gender;birthdate;birthplace;id;confidential, and same_person may"
@@ -45,7 +43,6 @@ _SHOWN = 20  # lines on which somebody must act
 _GO_ON = "The same command goes on; `unefois connection load {} --undo {} --reason …` takes it back."
 
 
-@connection_app.command("load")
 def connection_load(
     connection: Name,
     from_file: Annotated[Path | None, typer.Option("--from", help=_FILE)] = None,

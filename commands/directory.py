@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.renumber import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
     from hub.wiring import Hub
     from schemas.fault import Fault
 
-__all__ = ["connection_app", "declared_faults"]
 _MOST = 10_000  # characters of a secret
 
 
-@connection_app.command("reload")
 def connection_reload(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     remove: Annotated[
@@ -64,7 +61,6 @@ def connection_reload(
         typer.echo(f"Nothing differs from version {found.version}.")
 
 
-@connection_app.command("set-secret")
 def connection_set_secret(
     connection: Name,
     setting: Annotated[str, typer.Argument(metavar="SETTING", help="A secret of its connector, as the file names it.")],

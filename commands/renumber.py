@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.exports import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -27,11 +26,9 @@ if TYPE_CHECKING:
     from hub.operations.renumbering import Kind
     from hub.wiring import Hub
 
-__all__ = ["connection_app"]
 _SHOWN = 20  # refused lines
 
 
-@connection_app.command("renumber")
 def connection_renumber(
     connection: Name,
     file: Annotated[Path, typer.Argument(help="CSV in UTF-8 with the columns old;new.")],

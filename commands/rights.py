@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.citizen import citizen_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
     from hub.privacy.rights import Rights
     from hub.wiring import Hub
 
-__all__ = ["citizen_app"]
 Tenant = Annotated[str, typer.Option(help="Whose citizen this is.")]
 Reference = Annotated[str, typer.Option(metavar="SYSTEM:ID", help="What a system calls the person.")]
 Client = Annotated[str, typer.Option(help="With --ref: the client that calls the person so.")]
 Ref = Annotated[str, typer.Option(help="The reference that the hub gave to that client.")]
 
 
-@citizen_app.command("export")
 def citizen_export(
     tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
     out: Annotated[Path | None, typer.Option(help="A new folder for person.json and person.html.")] = None,
@@ -60,7 +57,6 @@ def citizen_export(
     typer.echo(f"Written to {out}: person.json, person.html. Hand them over, then delete them.")
 
 
-@citizen_app.command("erase")
 def citizen_erase(
     tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
     check: Annotated[bool, typer.Option("--check", help="Only say what stands against it.")] = False,
@@ -92,7 +88,6 @@ def citizen_erase(
     raise typer.Exit(1 if isinstance(done, list) and done else 0)
 
 
-@citizen_app.command("pending")
 def citizen_pending(
     connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="The package, written tenant.name.")],
     native_id: Annotated[str, typer.Argument(metavar="ID", help="What the package calls the person.")],
