@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -26,6 +26,7 @@ Reason = Annotated[str, typer.Option(help="Goes to the journal; needed wherever 
 By = Annotated[str, typer.Option("--by", help="Who decides; the login name by default.")]
 Seq = Annotated[int, typer.Argument(metavar="SEQ", help="Number of the event, as `parked list` shows it.")]
 HUB_TOML = Path("hub.toml")
+_SHOWN = 20  # lines of many
 
 
 def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
@@ -169,6 +170,14 @@ def checkout_of(module: str) -> Path:
     if not (root / module / "__main__.py").is_file():
         fail(f"{module} is not part of the package: run this in a checkout of the sources")
     return root
+
+
+def say_first(lines: Sequence[str], *, where: str = "") -> None:
+    """The first lines of many, and how many others there are. `where`: words on where those are found."""
+    for line in lines[:_SHOWN]:
+        typer.echo(line)
+    if (more := len(lines) - _SHOWN) > 0:
+        typer.echo(f"and {more} other line(s){where}")
 
 
 def print_json(value: object) -> None:
