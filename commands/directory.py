@@ -44,7 +44,11 @@ def connection_reload(
             sys.stderr.write(f"{fault}\n")
         sys.stderr.write(f"unefois: {len(faults)} fault(s): nothing is changed\n")
         raise typer.Exit(1)
-    found = _load(config, remove or [], dry_run)
+
+    def act(hub: Hub) -> DirectoryChange:
+        return hub.load_files(by=operator_name(), remove=remove or [], dry_run=dry_run)
+
+    found = with_hub(config, act, prepare=False)
     if as_json:
         print_json(found.to_dict())
         return
@@ -105,18 +109,6 @@ def declared_faults(config: Path) -> list[Fault]:
     if more := connectors_dir(config):
         found += connector_faults(more, Registry.load(), procedures.procedure_slugs())
     return [*found, *settings_faults(config, os.environ, installed(config)), *grant_faults(config, os.environ)]
-
-
-def _load(config: Path, remove: list[str], dry_run: bool) -> DirectoryChange:
-    from hub.operations.logs import log_beside_output
-    from hub.wiring import open_hub
-
-    hub = open_hub(config)
-    log_beside_output(hub.settings.log_level)
-    try:
-        return hub.load_files(by=operator_name(), remove=remove, dry_run=dry_run)
-    finally:
-        hub.close()
 
 
 def _secret_from(file: Path | None) -> str:

@@ -29,14 +29,16 @@ HUB_TOML = Path("hub.toml")
 _SHOWN = 20  # lines of many
 
 
-def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
+def with_hub(config: Path, act: Callable[[Hub], Any], *, prepare: bool = True) -> Any:
+    """What `act` does with the hub of these settings. `prepare`: whether the directory is taken up before."""
     from hub.operations.logs import log_beside_output
     from hub.wiring import open_hub
 
     hub = open_hub(config)
     log_beside_output(hub.settings.log_level)
     try:
-        hub.prepare(takes_files=False)
+        if prepare:
+            hub.prepare(takes_files=False)
         return act(hub)
     finally:
         hub.close()
@@ -44,11 +46,9 @@ def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
 
 def known_connection(hub: Hub, connection: str) -> Connection:
     found = hub.connections.get(connection)
-    return (
-        found
-        if found is not None
-        else fail("no such connection in the directory (a new one: `unefois connection reload`)")
-    )
+    if found is None:
+        fail("no such connection in the directory (a new one: `unefois connection reload`)")
+    return found
 
 
 def known_tenant(hub: Hub, tenant: str) -> str:
