@@ -45,7 +45,7 @@ def citizen_export(
         fail(f"{out} is there already")
 
     def act(hub: Hub) -> tuple[dict[str, Any], str]:
-        rights = rights_of(hub)
+        rights = _rights(hub)
         export = rights.export(tenant, _found(rights, tenant, reference, client, ref), justified(by, reason))
         return export, person_page(export, hub.registry, hub.settings.retention)
 
@@ -67,7 +67,7 @@ def citizen_erase(
     from hub.privacy.rights import Erased, ErasureRefused
 
     def act(hub: Hub) -> Erased | list[str]:
-        rights = rights_of(hub)
+        rights = _rights(hub)
         who = _found(rights, tenant, reference, client, ref)
         if check:
             return rights.obstacles(tenant, who)
@@ -100,21 +100,23 @@ def citizen_pending(
     def act(hub: Hub) -> dict[str, Any]:
         known_connection(hub, connection)
         if not erase:
-            return rights_of(hub).read_pending(connection, native_id, decider)
-        rights_of(hub).erase_pending(connection, native_id, decider)
+            return _rights(hub).read_pending(connection, native_id, decider)
+        _rights(hub).erase_pending(connection, native_id, decider)
         return {"erased": True}
 
     found = with_hub(config, act)
-    if erase and not as_json:
+    if as_json:
+        print_json(found)
+    elif erase:
         typer.echo("Effacé. Le prochain chargement le redira, si le logiciel le nomme encore.")
     else:
-        show_rows([found], as_json, one=True) if not as_json else print_json(found)
+        show_rows([found], as_json=False, one=True)
 
 
 # --- inside -------------------------------------------------------------------------------------------------------
 
 
-def rights_of(hub: Hub) -> Rights:
+def _rights(hub: Hub) -> Rights:
     from hub.exchanges.stored_evidence import HeldEvidence
     from hub.privacy.rights import Rights
 
