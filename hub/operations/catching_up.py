@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
 from bus.ledger import Ledger, Transaction
 from bus.upkeep import keep_up
 from hub.acceptance.accept import looking_again
+from hub.acceptance.restating import Restated
 from hub.citizens.catch_ups import (  # fmt: skip
     ALL,
     LOOK_AGAIN,
@@ -33,16 +33,6 @@ from schemas.errors import InvalidMessage
 _log = structlog.get_logger()
 _AT_ONCE = 20  # people in one commit: others have their turn at the door in between
 _FAILED = 3600.0  # seconds after which what could not be told for another reason is tried again
-
-
-class Restated(Protocol):
-    """What became of one field. `outcome`: `told`, `silent` (nobody lacks it), `nothing` (none is known) or `gone` (the
-    hub keeps the value no more: `origin` must state it again)."""
-
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def origin(self) -> str | None: ...
 
 
 Restate = Callable[[Transaction, str, str, Collection[str] | None], Mapping[str, Restated]]
