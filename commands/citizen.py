@@ -162,14 +162,14 @@ def citizen_first_load(
     typer.echo(f"Until then, any number: {days} day(s)." if days else "Over.")
 
 
-# --- inside -------------------------------------------------------------------------------------------------------
-
-
 @citizen_app.command("catch-ups")
 def citizen_catch_ups(tenant: Tenant = "", config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """What waits to be told again to whoever lacks it: how many people, why, how many of them until their day, and how
     many until a source has stated it again. Nobody by name."""
     show_rows(with_hub(config, lambda hub: _catch_ups(hub, tenant)), as_json)
+
+
+# --- inside -------------------------------------------------------------------------------------------------------
 
 
 def _catch_ups(hub: Hub, tenant: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.forgetting import connection_app
+from commands.link_import import people_in
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -23,6 +23,7 @@ from commands.shared import (
     justified,
     known_connection,
     print_json,
+    say_first,
     utc_text,
     with_hub,
 )
@@ -31,21 +32,17 @@ if TYPE_CHECKING:
     from bus.ledger import Transaction
     from hub.journal.entries import Justification
     from hub.operations.first_load import FirstLoad, ListedPeople, LoadReport, PackageFile
-    from hub.operations.link_pairing import Paired
     from hub.wiring import Hub
 
-__all__ = ["connection_app"]
 
 _FILE = (
     "Its people, CSV in UTF-8: family_name;given_names;gender;birthdate;birthplace;id;confidential, and same_person may"
     " follow."
 )
 _MANY = 10_000
-_SHOWN = 20  # lines on which somebody must act
 _GO_ON = "The same command goes on; `unefois connection load {} --undo {} --reason …` takes it back."
 
 
-@connection_app.command("load")
 def connection_load(
     connection: Name,
     from_file: Annotated[Path | None, typer.Option("--from", help=_FILE)] = None,
@@ -143,13 +140,8 @@ def _missing(hub: Hub, connection: str, source: str, out: Path, reader: Justific
 
 def _read(hub: Hub, connection: str, file: Path) -> PackageFile:
     from hub.operations.first_load import PackageFile
-    from hub.operations.link_file import MOST_BYTES
 
-    if not file.is_file():
-        fail("name a file that is there")
-    if file.stat().st_size > MOST_BYTES:
-        fail(f"the file has more than {MOST_BYTES >> 20} MiB: cut it")
-    return PackageFile(hub.acceptance, connection, file.read_bytes())
+    return PackageFile(hub.acceptance, connection, people_in(file))
 
 
 def _listed(hub: Hub, connection: str) -> ListedPeople:
@@ -250,21 +242,14 @@ def _say(report: Mapping[str, Any]) -> None:
         said = f"it lacks {lack['field']} ({lack['type']}) of {lack['people']}: the hub can tell {lack['hub']}"
         owed = [f"{source} must state {number} again" for source, number in lack["sources"].items()]
         typer.echo("; ".join([said, *owed]))
-    for one in report["lines"][:_SHOWN]:
-        typer.echo(f"line {one.line}: {one.verdict}, {_why(one)}")
-    if (more := len(report["lines"]) - _SHOWN) > 0:
-        typer.echo(f"and {more} other line(s): --json names them all")
+    lines = [f"line {one.line}: {one.verdict}, {one.why}" for one in report["lines"]]
+    say_first(lines, where=": --json names them all")
     if report["marked"]:
         typer.echo(f"{report['marked']} line(s) that link nobody may keep somebody confidential: see to them today.")
     if report["load"]:
         typer.echo(f"Written: load {report['load']}. Who is unmatched waits {report['pending_days']} days, sealed.")
     else:
         typer.echo("Nothing is written. With --yes and --assessment the matched are linked, the doubtful asked about.")
-
-
-def _why(one: Paired) -> str:
-    said = one.reason + (f": {one.column}" if one.column else "") + (f" {one.score}" if one.score else "")
-    return said + (f", line {one.other}" if one.other else "")
 
 
 def _data(report: Mapping[str, Any]) -> dict[str, Any]:

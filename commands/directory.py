@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.renumber import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
     from hub.wiring import Hub
     from schemas.fault import Fault
 
-__all__ = ["connection_app", "declared_faults"]
 _MOST = 10_000  # characters of a secret
 
 
-@connection_app.command("reload")
 def connection_reload(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     remove: Annotated[
@@ -47,7 +44,11 @@ def connection_reload(
             sys.stderr.write(f"{fault}\n")
         sys.stderr.write(f"unefois: {len(faults)} fault(s): nothing is changed\n")
         raise typer.Exit(1)
-    found = _load(config, remove or [], dry_run)
+
+    def act(hub: Hub) -> DirectoryChange:
+        return hub.load_files(by=operator_name(), remove=remove or [], dry_run=dry_run)
+
+    found = with_hub(config, act, prepare=False)
     if as_json:
         print_json(found.to_dict())
         return
@@ -64,7 +65,6 @@ def connection_reload(
         typer.echo(f"Nothing differs from version {found.version}.")
 
 
-@connection_app.command("set-secret")
 def connection_set_secret(
     connection: Name,
     setting: Annotated[str, typer.Argument(metavar="SETTING", help="A secret of its connector, as the file names it.")],
@@ -109,18 +109,6 @@ def declared_faults(config: Path) -> list[Fault]:
     if more := connectors_dir(config):
         found += connector_faults(more, Registry.load(), procedures.procedure_slugs())
     return [*found, *settings_faults(config, os.environ, installed(config)), *grant_faults(config, os.environ)]
-
-
-def _load(config: Path, remove: list[str], dry_run: bool) -> DirectoryChange:
-    from hub.operations.logs import log_beside_output
-    from hub.wiring import open_hub
-
-    hub = open_hub(config)
-    log_beside_output(hub.settings.log_level)
-    try:
-        return hub.load_files(by=operator_name(), remove=remove, dry_run=dry_run)
-    finally:
-        hub.close()
 
 
 def _secret_from(file: Path | None) -> str:

@@ -7,27 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.operate import connection_app
 from commands.shared import HUB_TOML, Config, Name, fail, journal_act, known_connection, with_hub
 
 if TYPE_CHECKING:
     from bus.ledger import Transaction
     from hub.wiring import Hub
 
-__all__ = ["connection_app"]
 
 _KIND = "dump-shrunk"
 File = Annotated[str, typer.Option("--file", help="Which, where several wait: as `trouble show` names it.")]
 
 
-@connection_app.command("accept")
 def connection_accept(connection: Name, file: File = "", config: Config = HUB_TOML) -> None:
     """The full export that waits is right, whatever it has lost: the next poll takes it."""
     place = with_hub(config, lambda hub: _decided(hub, connection, file, ""))
     typer.echo(f"{place}: the next poll takes it.")
 
 
-@connection_app.command("refuse")
 def connection_refuse(
     connection: Name,
     reason: Annotated[str, typer.Option(help="Stands beside the file, for the package's staff, and in the journal.")],

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.directory import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
     from hub.operations.forgetting import Forgotten
     from hub.wiring import Hub
 
-__all__ = ["connection_app"]
 
-
-@connection_app.command("forget")
 def connection_forget(
     connection: Name,
     since: Annotated[

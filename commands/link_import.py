@@ -48,13 +48,21 @@ def link_import(
 
 
 def _report(hub: Hub, tenant: str, file: Path, yes: bool) -> Report:
-    from hub.operations.link_file import MOST_BYTES
     from hub.operations.link_import import LinkImport
 
+    one = LinkImport(hub.ledger, hub.acceptance, tenant, people_in(file))
+    return _write(hub, tenant, one) if yes else one.report()
+
+
+def people_in(file: Path) -> bytes:
+    """A file of people, which is not read where it is larger than one may be."""
+    from hub.operations.link_file import MOST_BYTES
+
+    if not file.is_file():
+        fail("name a file that is there")
     if file.stat().st_size > MOST_BYTES:
         fail(f"the file has more than {MOST_BYTES >> 20} MiB: cut it")
-    one = LinkImport(hub.ledger, hub.acceptance, tenant, file.read_bytes())
-    return _write(hub, tenant, one) if yes else one.report()
+    return file.read_bytes()
 
 
 def _write(hub: Hub, tenant: str, one: LinkImport) -> Report:
@@ -107,7 +115,7 @@ def _show(report: Report, verdicts: Iterable[str], as_json: bool) -> None:
     typer.echo("by system: " + ", ".join(f"{number} {system}" for system, number in sorted(report.systems.items())))
     typer.echo(_PLACE.format("line", "system", "id", "verdict", "why"))
     for one in shown:
-        typer.echo(_PLACE.format(one.line, one.system, one.native_id, one.verdict, _why(one)))
+        typer.echo(_PLACE.format(one.line, one.system, one.native_id, one.verdict, one.why))
     if report.lost_marks:
         typer.echo(f"{report.lost_marks} line(s) that are left out may keep somebody confidential: see to them today.")
     typer.echo(_outcome(report))
@@ -117,12 +125,6 @@ def _outcome(report: Report) -> str:
     if not report.import_id:
         return "Nothing is written. With --yes the matched, doubtful and new lines are kept."
     return f"{report.kept} line(s) kept, {len(report.left)} left out: import {report.import_id}."
-
-
-def _why(one: Paired) -> str:
-    """`likeness 92, line 4`; `schema_violation: birthdate`."""
-    said = one.reason + (f": {one.column}" if one.column else "") + (f" {one.score}" if one.score else "")
-    return said + (f", line {one.other}" if one.other else "")
 
 
 def _data(one: Paired) -> dict[str, Any]:

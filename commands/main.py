@@ -15,17 +15,16 @@ from typing import Annotated
 
 import typer
 
+from commands import connection_load, directory, exports, forgetting, observing, questions, renumber, rights
+from commands.citizen import citizen_app
 from commands.clients import client_app
 from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
-from commands.directory import declared_faults
 from commands.journal import journal_app
 from commands.keys import key_app
 from commands.link_import import link_import
 from commands.links import link_app
-from commands.observing import connection_app
-from commands.operate import parked_app
-from commands.questions import citizen_app
+from commands.operate import connection_app, parked_app
 from commands.refused import refused_app
 from commands.register import register_app
 from commands.requests import request_app
@@ -112,7 +111,7 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     registry, slugs = Registry.load(), procedures.procedure_slugs()
     found = [*connector_faults(ROOT, registry, slugs), *procedures.procedure_faults()]
     if config.exists() or config != HUB_TOML:
-        found += declared_faults(config)
+        found += directory.declared_faults(config)
     elif more := connectors_dir(config):
         found += connector_faults(more, registry, slugs)
     stopping = sum(not fault.warning for fault in found)
@@ -130,7 +129,23 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 # --- operate ------------------------------------------------------------------------------------------------------
 
 
-link_app.command("import")(link_import)
+# Commands of a group that is made in another file, in the order of its help.
+for group, name, command in (
+    (link_app, "import", link_import),
+    (connection_app, "accept", exports.connection_accept), (connection_app, "refuse", exports.connection_refuse),
+    (connection_app, "renumber", renumber.connection_renumber),
+    (connection_app, "reload", directory.connection_reload),
+    (connection_app, "set-secret", directory.connection_set_secret),
+    (connection_app, "forget", forgetting.connection_forget),
+    (connection_app, "load", connection_load.connection_load),
+    (connection_app, "report", observing.connection_report),
+    (citizen_app, "export", rights.citizen_export), (citizen_app, "erase", rights.citizen_erase),
+    (citizen_app, "pending", rights.citizen_pending), (citizen_app, "questions", questions.citizen_questions),
+    (citizen_app, "sample", questions.citizen_sample), (citizen_app, "judge", questions.citizen_judge),
+    (citizen_app, "rule", questions.citizen_rule), (citizen_app, "resume", questions.citizen_resume),
+    (citizen_app, "undo", questions.citizen_undo), (citizen_app, "acts", questions.citizen_acts),
+):  # fmt: skip
+    group.command(name)(command)
 for name, group, panel in (
     ("trouble", trouble_app, OPERATE),
     ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("refused", refused_app, OPERATE),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.connection_load import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from hub.acceptance.observed import ObservedKind
     from hub.wiring import Hub
 
-__all__ = ["connection_app"]
 _MODES = {"observe": "observation", "pilot": "pilote", "live": "plein service"}
 _DIRECTIONS = {
     "out": "Vers le logiciel, ce qui serait parti", "in": "Depuis le logiciel, ce qui serait entré",
@@ -42,7 +40,6 @@ _KINDS = {"call": "appel", "record": "enregistrement", "unknown": "type inconnu"
 _DONE = {**_OUTCOMES, "refused": "refusé", "accepted": "pris"}
 
 
-@connection_app.command("report")
 def connection_report(
     connection: Name,
     drop: Annotated[bool, typer.Option("--drop", help="Give up the calls that are kept; needs a reason.")] = False,

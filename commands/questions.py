@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from commands.rights import citizen_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from hub.operations.question_samples import Sample
     from hub.wiring import Hub
 
-__all__ = ["citizen_app"]
 T = TypeVar("T")
 _PAUSE, _TELL = 0.05, 10.0  # seconds between two parts of an act, in which others have the door; between two lines
 _MEANING = {
@@ -56,7 +54,6 @@ GroupId = Annotated[str, typer.Argument(metavar="GROUP", help="As `citizen quest
 ActId = Annotated[str, typer.Argument(metavar="ACT", help="As `citizen acts` shows it.")]
 
 
-@citizen_app.command("questions")
 def citizen_questions(tenant: Tenant = "", config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """How many questions are open, by origin, score and what speaks against; no names."""
     from hub.operations.question_groups import question_groups
@@ -77,7 +74,6 @@ def citizen_questions(tenant: Tenant = "", config: Config = HUB_TOML, as_json: A
             typer.echo(f"Act {one.id} is not through: unefois citizen resume {one.id}", err=True)
 
 
-@citizen_app.command("sample")
 def citizen_sample(
     group: GroupId,
     size: Annotated[int, typer.Option(help="So many in all; by default what `same` demands.")] = 0,
@@ -102,7 +98,6 @@ def citizen_sample(
     _tell_sample(drawn)
 
 
-@citizen_app.command("judge")
 def citizen_judge(
     group: GroupId,
     answer: Annotated[str, typer.Argument(metavar="same|distinct|unsure", help="What the steward found.")],
@@ -131,7 +126,6 @@ def citizen_judge(
         _tell_sample(last)
 
 
-@citizen_app.command("rule")
 def citizen_rule(
     group: GroupId,
     answer: Annotated[str, typer.Argument(metavar="same|distinct", help="Of all of the group that are open.")],
@@ -154,7 +148,6 @@ def citizen_rule(
     _carry_on(config, begin, decider, as_json)
 
 
-@citizen_app.command("resume")
 def citizen_resume(
     act: ActId, tenant: Tenant = "", reason: Reason = "", by: By = "", config: Config = HUB_TOML,
     as_json: AsJson = False,
@@ -164,7 +157,6 @@ def citizen_resume(
     _carry_on(config, lambda tx, rules: rules.known(tx, act, tenant or None), decider, as_json)
 
 
-@citizen_app.command("undo")
 def citizen_undo(
     act: ActId, tenant: Tenant = "", reason: Reason = "", by: By = "", config: Config = HUB_TOML,
     as_json: AsJson = False,
@@ -174,7 +166,6 @@ def citizen_undo(
     _carry_on(config, lambda tx, rules: rules.undo(tx, act, decider, tenant or None), decider, as_json)
 
 
-@citizen_app.command("acts")
 def citizen_acts(tenant: Tenant = "", config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """The acts that answered many questions at once, the newest first, and what became of each question."""
     acts = _with_rules(config, lambda tx, rules: rules.acts(tx, tenant=tenant or None))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.exports import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -20,6 +19,7 @@ from commands.shared import (
     justified,
     known_connection,
     print_json,
+    say_first,
     with_hub,
 )
 
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
     from hub.operations.renumbering import Kind
     from hub.wiring import Hub
 
-__all__ = ["connection_app"]
-_SHOWN = 20  # refused lines
 
-
-@connection_app.command("renumber")
 def connection_renumber(
     connection: Name,
     file: Annotated[Path, typer.Argument(help="CSV in UTF-8 with the columns old;new.")],
@@ -79,10 +75,7 @@ def _say(done: dict[str, Any], *, yes: bool) -> None:
         f"{done['known']} known: {done['swapped']} swapped, {done['chained']} in chains, {done['joined']} whose new one"
         f" is theirs already. {done['unknown']} unknown here, {done['unchanged']} unchanged."
     )
-    for line, why in done["refused"][:_SHOWN]:
-        typer.echo(f"line {line}: {why}")
-    if (more := len(done["refused"]) - _SHOWN) > 0:
-        typer.echo(f"and {more} other line(s)")
+    say_first([f"line {line}: {why}" for line, why in done["refused"]])
     if done["piloted"]:
         typer.echo(f"hub.toml names {done['piloted']} of them in a pilot: change them there too.")
     if done["refused"]:

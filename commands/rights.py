@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.citizen import citizen_app
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
     from hub.privacy.rights import Rights
     from hub.wiring import Hub
 
-__all__ = ["citizen_app"]
 Tenant = Annotated[str, typer.Option(help="Whose citizen this is.")]
 Reference = Annotated[str, typer.Option(metavar="SYSTEM:ID", help="What a system calls the person.")]
 Client = Annotated[str, typer.Option(help="With --ref: the client that calls the person so.")]
 Ref = Annotated[str, typer.Option(help="The reference that the hub gave to that client.")]
 
 
-@citizen_app.command("export")
 def citizen_export(
     tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
     out: Annotated[Path | None, typer.Option(help="A new folder for person.json and person.html.")] = None,
@@ -48,7 +45,7 @@ def citizen_export(
         fail(f"{out} is there already")
 
     def act(hub: Hub) -> tuple[dict[str, Any], str]:
-        rights = rights_of(hub)
+        rights = _rights(hub)
         export = rights.export(tenant, _found(rights, tenant, reference, client, ref), justified(by, reason))
         return export, person_page(export, hub.registry, hub.settings.retention)
 
@@ -60,7 +57,6 @@ def citizen_export(
     typer.echo(f"Written to {out}: person.json, person.html. Hand them over, then delete them.")
 
 
-@citizen_app.command("erase")
 def citizen_erase(
     tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
     check: Annotated[bool, typer.Option("--check", help="Only say what stands against it.")] = False,
@@ -71,7 +67,7 @@ def citizen_erase(
     from hub.privacy.rights import Erased, ErasureRefused
 
     def act(hub: Hub) -> Erased | list[str]:
-        rights = rights_of(hub)
+        rights = _rights(hub)
         who = _found(rights, tenant, reference, client, ref)
         if check:
             return rights.obstacles(tenant, who)
@@ -92,7 +88,6 @@ def citizen_erase(
     raise typer.Exit(1 if isinstance(done, list) and done else 0)
 
 
-@citizen_app.command("pending")
 def citizen_pending(
     connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="The package, written tenant.name.")],
     native_id: Annotated[str, typer.Argument(metavar="ID", help="What the package calls the person.")],
@@ -105,21 +100,23 @@ def citizen_pending(
     def act(hub: Hub) -> dict[str, Any]:
         known_connection(hub, connection)
         if not erase:
-            return rights_of(hub).read_pending(connection, native_id, decider)
-        rights_of(hub).erase_pending(connection, native_id, decider)
+            return _rights(hub).read_pending(connection, native_id, decider)
+        _rights(hub).erase_pending(connection, native_id, decider)
         return {"erased": True}
 
     found = with_hub(config, act)
-    if erase and not as_json:
+    if as_json:
+        print_json(found)
+    elif erase:
         typer.echo("Effacé. Le prochain chargement le redira, si le logiciel le nomme encore.")
     else:
-        show_rows([found], as_json, one=True) if not as_json else print_json(found)
+        show_rows([found], as_json=False, one=True)
 
 
 # --- inside -------------------------------------------------------------------------------------------------------
 
 
-def rights_of(hub: Hub) -> Rights:
+def _rights(hub: Hub) -> Rights:
     from hub.exchanges.stored_evidence import HeldEvidence
     from hub.privacy.rights import Rights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -26,16 +26,19 @@ Reason = Annotated[str, typer.Option(help="Goes to the journal; needed wherever 
 By = Annotated[str, typer.Option("--by", help="Who decides; the login name by default.")]
 Seq = Annotated[int, typer.Argument(metavar="SEQ", help="Number of the event, as `parked list` shows it.")]
 HUB_TOML = Path("hub.toml")
+_SHOWN = 20  # lines of many
 
 
-def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
+def with_hub(config: Path, act: Callable[[Hub], Any], *, prepare: bool = True) -> Any:
+    """What `act` does with the hub of these settings. `prepare`: whether the directory is taken up before."""
     from hub.operations.logs import log_beside_output
     from hub.wiring import open_hub
 
     hub = open_hub(config)
     log_beside_output(hub.settings.log_level)
     try:
-        hub.prepare(takes_files=False)
+        if prepare:
+            hub.prepare(takes_files=False)
         return act(hub)
     finally:
         hub.close()
@@ -43,11 +46,9 @@ def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
 
 def known_connection(hub: Hub, connection: str) -> Connection:
     found = hub.connections.get(connection)
-    return (
-        found
-        if found is not None
-        else fail("no such connection in the directory (a new one: `unefois connection reload`)")
-    )
+    if found is None:
+        fail("no such connection in the directory (a new one: `unefois connection reload`)")
+    return found
 
 
 def known_tenant(hub: Hub, tenant: str) -> str:
@@ -169,6 +170,14 @@ def checkout_of(module: str) -> Path:
     if not (root / module / "__main__.py").is_file():
         fail(f"{module} is not part of the package: run this in a checkout of the sources")
     return root
+
+
+def say_first(lines: Sequence[str], *, where: str = "") -> None:
+    """The first lines of many, and how many others there are. `where`: words on where those are found."""
+    for line in lines[:_SHOWN]:
+        typer.echo(line)
+    if (more := len(lines) - _SHOWN) > 0:
+        typer.echo(f"and {more} other line(s){where}")
 
 
 def print_json(value: object) -> None:

@@ -319,20 +319,21 @@ def _today(world: World) -> date:
 
 
 def _portal(world: World, name: str) -> httpx.Client:
-    asked = {"grant_type": "client_credentials"}
-    answer = httpx.post(f"{world.url}/oauth/token", data=asked, auth=(name, world.askers[name]), timeout=_PATIENCE)
-    token = answer.raise_for_status().json()["access_token"]
-    return httpx.Client(base_url=world.url, timeout=_PATIENCE, headers={"authorization": f"Bearer {token}"})
+    return _client(world, name, world.askers[name])
 
 
 def _state_portal(world: World) -> httpx.Client:
     """The portal that tells of moves by batches of events."""
-    asked = {"grant_type": "client_credentials", "scope": "events:write"}
-    auth = ("portail-etat", world.secret or "")
-    answer = httpx.post(f"{world.url}/oauth/token", data=asked, auth=auth, timeout=_PATIENCE).raise_for_status()
-    headers = {"Authorization": f"Bearer {answer.json()['access_token']}",
-               "Content-Type": "application/cloudevents-batch+json"}  # fmt: skip
-    return httpx.Client(base_url=world.url, timeout=_PATIENCE, headers=headers)
+    client = _client(world, "portail-etat", world.secret or "", scope="events:write")
+    client.headers["Content-Type"] = "application/cloudevents-batch+json"
+    return client
+
+
+def _client(world: World, name: str, secret: str, **more: str) -> httpx.Client:
+    asked = {"grant_type": "client_credentials", **more}
+    answer = httpx.post(f"{world.url}/oauth/token", data=asked, auth=(name, secret), timeout=_PATIENCE)
+    token = answer.raise_for_status().json()["access_token"]
+    return httpx.Client(base_url=world.url, timeout=_PATIENCE, headers={"Authorization": f"Bearer {token}"})
 
 
 def _submit_moves(world: World) -> tuple[int, str]:

@@ -8,7 +8,7 @@ would be too old later. A mapping that is mended meanwhile therefore mends no ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -72,12 +72,8 @@ def keep_call(tx: Transaction, connection: str, tenant: str, mark: str, polled: 
     call = KeptCall(
         connection, number, tuple(polled.events), tuple(polled.skip_unknown), polled.withheld, polled.cursor
     )
-    content = _encoded(tx, call)
-    documents = sorted({one for event in polled.events for one in document_ids(event.data)})
-    return bool(_KEEP.run(tx.sql, [{
-        "connection": connection, "number": number, "tenant": tenant, "mark": mark, "events": len(call.events),
-        "size": len(content), "documents": " ".join(documents), "sealed": content, "at": tx.now,
-    }]))  # fmt: skip
+    row = {"connection": connection, "number": number, "tenant": tenant, "mark": mark, "at": tx.now}
+    return bool(_KEEP.run(tx.sql, [row | _written(tx, call)]))
 
 
 def room_of(tx: Transaction, connection: str) -> Room:
@@ -156,12 +152,15 @@ def reduce_call(tx: Transaction, call: KeptCall, events: tuple[Event, ...]) -> N
     if not events:
         forget_call(tx, call.connection, call.number)
         return
-    less = KeptCall(call.connection, call.number, events, call.skip_unknown, call.withheld, call.cursor)
-    content = _encoded(tx, less)
-    documents = sorted({one for event in events for one in document_ids(event.data)})
     mine = (_ROWS.connection == call.connection, _ROWS.number == call.number)
-    values = {"events": len(events), "size": len(content), "documents": " ".join(documents), "sealed": content}
-    tx.sql.execute(update(observed_calls).where(*mine).values(**values))
+    tx.sql.execute(update(observed_calls).where(*mine).values(_written(tx, replace(call, events=events))))
+
+
+def _written(tx: Transaction, call: KeptCall) -> dict[str, Any]:
+    """The columns that hang on what a call brought."""
+    content = _encoded(tx, call)
+    documents = sorted({one for event in call.events for one in document_ids(event.data)})
+    return {"events": len(call.events), "size": len(content), "documents": " ".join(documents), "sealed": content}
 
 
 def _encoded(tx: Transaction, call: KeptCall) -> bytes:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
 from bus.ledger import Ledger, Transaction
+from bus.upkeep import keep_up
 from hub.acceptance.accept import looking_again
+from hub.acceptance.restating import Restated
 from hub.citizens.catch_ups import (  # fmt: skip
     ALL,
     LOOK_AGAIN,
@@ -27,21 +28,11 @@ from hub.citizens.catch_ups import (  # fmt: skip
     wait_for_source,
 )
 from hub.routing.directory import Directory
-from schemas.errors import HubError, InvalidMessage
+from schemas.errors import InvalidMessage
 
 _log = structlog.get_logger()
 _AT_ONCE = 20  # people in one commit: others have their turn at the door in between
 _FAILED = 3600.0  # seconds after which what could not be told for another reason is tried again
-
-
-class Restated(Protocol):
-    """What became of one field. `outcome`: `told`, `silent` (nobody lacks it), `nothing` (none is known) or `gone` (the
-    hub keeps the value no more: `origin` must state it again)."""
-
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def origin(self) -> str | None: ...
 
 
 Restate = Callable[[Transaction, str, str, Collection[str] | None], Mapping[str, Restated]]
@@ -63,13 +54,7 @@ class CatchingUp:
 
     def run(self, stop: threading.Event, active: Callable[[], bool], *, every: float = 1.0) -> None:
         """Until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
-        while not stop.wait(every):
-            if not active():
-                continue
-            try:
-                self.look(stop, seconds=every)
-            except HubError as error:
-                _log.warning("catching up put off", error=type(error).__name__)
+        keep_up("catching up put off", lambda: self.look(stop, seconds=every), stop, active, every=every)
 
     def look(self, stop: threading.Event | None = None, *, seconds: float = 1.0) -> int:
         """Answer what is due, for so many people as may be in so many seconds; how many that were."""

@@ -203,7 +203,7 @@ class FirstLoad:
         placed = [*_placed(pairing, part)]
         pairing.save()
         waiting = [line for line, paired in placed if isinstance(line, LinkLine) and paired.verdict == "new"]
-        known = [line for line, paired in placed if isinstance(line, LinkLine) and paired.kept and line not in waiting]
+        known = [line for line, one in placed if isinstance(line, LinkLine) and one.kept and one.verdict != "new"]
         pairs = self._pending
         pairs.drop(tx, [pairs.id_of(self._connection, line.system, line.native_id) for line in known])
         pairs.keep(

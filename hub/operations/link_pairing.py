@@ -48,6 +48,12 @@ class Paired:
     def kept(self) -> bool:
         return self.verdict in KEPT
 
+    @property
+    def why(self) -> str:
+        """`likeness 92, line 4`; `schema_violation: birthdate`."""
+        said = self.reason + (f": {self.column}" if self.column else "") + (f" {self.score}" if self.score else "")
+        return said + (f", line {self.other}" if self.other else "")
+
 
 class Lines(Protocol):
     """What is paired: gone through as often as need be, each time in the same order."""

@@ -19,6 +19,7 @@ from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, 
 from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
 from bus.tables import OPEN, deliveries, events
+from bus.upkeep import keep_up
 from hub.acceptance.kept_calls import documents_of_calls, expired_calls, forget_expired_calls
 from hub.acceptance.observation import CALL
 from hub.acceptance.observed import LATE, Seen, count_seen
@@ -84,7 +85,6 @@ from hub.storage.tables import (  # fmt: skip
     unread_events,
     used_assertions,
 )
-from schemas.errors import HubError
 
 _T = TypeVar("_T")
 _log = structlog.get_logger()
@@ -107,18 +107,17 @@ class Keeper:
     ) -> None:
         """Until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
         due = 0.0
-        while not stop.wait(note_every):
-            if not active():
-                continue
-            try:
-                self.note_document_uses()
-                with self._ledger.transaction() as tx:
-                    forget_nonces(tx)  # often: a busy portal brings thousands in an hour
-                if time.monotonic() >= due:
-                    self.forget_expired(stop)
-                    due = time.monotonic() + tidy_every
-            except HubError as error:
-                _log.warning("retention put off", error=type(error).__name__)
+
+        def tidy() -> None:
+            nonlocal due
+            self.note_document_uses()
+            with self._ledger.transaction() as tx:
+                forget_nonces(tx)  # often: a busy portal brings thousands in an hour
+            if time.monotonic() >= due:
+                self.forget_expired(stop)
+                due = time.monotonic() + tidy_every
+
+        keep_up("retention put off", tidy, stop, active, every=note_every)
 
     def note_document_uses(self) -> int:
         """Look through what was accepted since the last time; how many events that was. Keep who was told of

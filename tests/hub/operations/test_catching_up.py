@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import structlog
 from sqlalchemy import event, func, select
 
 from bus.ledger import Ledger, Transaction
+from hub.acceptance.restating import Restated
 from hub.citizens.catch_ups import (  # fmt: skip
     LOOK_AGAIN,
     CatchUp,
@@ -31,26 +31,20 @@ from schemas.manifest import Consumed
 TOWN = "valbruyere"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    outcome: str
-    origin: str | None = None
-
-
 class Told:
     """In place of the rules: who was told again, as far as that was committed."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.people: list[tuple[str, tuple[str, ...] | None]] = []
-        self.outcomes: Mapping[str, Outcome] = {}
+        self.outcomes: Mapping[str, Restated] = {}
         self.faulty: set[str] = set()
         self.dies_at = ""
         self.days: list[int] = []
 
     def __call__(
         self, tx: Transaction, tenant: str, citizen_id: str, fields: Collection[str] | None
-    ) -> Mapping[str, Outcome]:
+    ) -> Mapping[str, Restated]:
         assert tenant == TOWN
         if citizen_id == self.dies_at:
             self.dies_at = ""
@@ -186,14 +180,14 @@ def test_one_who_cannot_be_told_keeps_nobody_waiting_and_is_tried_again(
 def test_what_only_its_source_knows_waits_for_it_and_ends_when_it_came(
     ledger: Ledger, told: Told, clock: Clock
 ) -> None:
-    told.outcomes = {"new_address": Outcome("gone", f"{TOWN}.portail"), "new_phone": Outcome("told")}
+    told.outcomes = {"new_address": Restated("gone", origin=f"{TOWN}.portail"), "new_phone": Restated("told")}
     ask(ledger, "a", reader=f"{TOWN}.koha")
     catching_up(ledger, told).look()
     with ledger.reading() as tx:
         (row,) = standing(tx)
         assert (row["origin"], row["reader"], row["number"]) == (f"{TOWN}.portail", f"{TOWN}.koha", 1)
     clock.now += LOOK_AGAIN
-    told.outcomes = {"new_address": Outcome("silent")}
+    told.outcomes = {"new_address": Restated("silent")}
     catching_up(ledger, told).look()
     assert told.people[-1] == ("a", ("new_address",))
     assert left(ledger) == 0
