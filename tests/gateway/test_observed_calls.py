@@ -17,7 +17,6 @@ from hub.acceptance import kept_calls, observed
 from hub.acceptance.refused import refused_groups
 from hub.operations.retention import Keeper
 from hub.operations.trouble import list_troubles
-from hub.routing.directory import Directory
 from hub.settings.model import Mode, Retention
 from hub.storage.tables import documents, observed_calls
 from hub.wiring import Hub
@@ -27,20 +26,15 @@ from schemas.event import Event
 from tests.connectors.publik.scene import fixture, town_settings
 from tests.gateway.conftest import TENANT, House, Open, problem
 from tests.gateway.test_inbound import NAME, Broken, Stub, publik, push, said
+from tests.support.directories import connect_noting_modes
 
 DAY = 86_400.0
 
 
 def go(house: House, mode: Mode) -> None:
     """The settings say another mode now."""
-    before = house.hub.current.directory
-    members = [replace(one, mode=mode) if one.name == NAME else one for one in before.connections.values()]
-    house.hub.current.directory = Directory(
-        members, before.catalogue, before.tenants, version=before.version, declared=before.declared
-    )  # fmt: skip
-    with house.hub.ledger.transaction() as tx:
-        observed.note_modes(tx, {member.name: member.mode for member in members})
-    house.hub.observation.begin_anew()
+    members = house.hub.current.directory.connections
+    connect_noting_modes(house.hub, {**members, NAME: replace(members[NAME], mode=mode)}.values())
 
 
 def hand_in(house: House, most: int = 1_000) -> int:
