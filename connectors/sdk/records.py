@@ -19,7 +19,6 @@ _R = TypeVar("_R")
 _T = TypeVar("_T")
 
 _PERSON = "urn:unefois:record:citizen:v1"
-_MOST_WORDS = 200  # characters of them
 ADMITTED = " ; admises : "
 """Before the words that a schema lists, in a sentence about a value that is none of them."""
 
