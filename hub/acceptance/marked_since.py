@@ -10,6 +10,7 @@ from bus.ledger import StoredEvent, Transaction
 from hub.acceptance.mentions import household_of
 from hub.citizens.repository import Citizens
 from hub.requests import repository as timelines
+from hub.requests.repository import Request
 from hub.routing.directory import ConnectionRouting, Directory
 from schemas.event import Event
 
@@ -62,6 +63,11 @@ def _is_marked(citizens: Citizens, tenant: str, person: Mapping[str, object]) ->
 
 
 def _may_know(acceptance: Door, tx: Transaction, member: ConnectionRouting, stored: StoredEvent) -> bool:
-    request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
+    request = timelines.read(tx, stored.tenant, stored.request_id)
+    return may_know_marked(acceptance.directory, member.name, request)
+
+
+def may_know_marked(directory: Directory, connection: str, request: Request | None) -> bool:
+    """Whether a connection may be told what is confidential, of this request or of none."""
     procedure, intakes = (request.procedure, request.intakes) if request is not None else (None, ())
-    return acceptance.directory.may_know(member.name, procedure, intakes)
+    return directory.may_know(connection, procedure, intakes)

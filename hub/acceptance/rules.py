@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
 from bus.tables import SKIPPED
+from hub.acceptance.marked_since import may_know_marked
 from hub.acceptance.mentions import citizen_of, household_of, people_of, request_record, values_of
 from hub.acceptance.statements import Claim, Reference, Statement, keep_unproved
 from hub.citizens.catch_ups import ask_for_known
@@ -336,9 +337,7 @@ def withhold(
     withheld = []
     people, shown = {f"c:{one}" for one in citizens}, directory.pulled(tenant)
     for connection, seq, request_id in tx.on_their_way(connections, people, requests, shown):
-        request = timelines.read(tx, tenant, request_id) if request_id else None
-        procedure, intakes = (request.procedure, request.intakes) if request else (None, ())
-        if not directory.may_know(connection, procedure, intakes):
+        if not may_know_marked(directory, connection, timelines.read(tx, tenant, request_id)):
             withheld.append((connection, seq))
     tx.withhold(withheld, "dossier confidentiel : rien n'est transmis", shown)
     news.take_back(tx, withheld)
