@@ -21,11 +21,12 @@ from bus.ledger import Ask, Claimed, DatabaseFault, Finished, Ledger, Raced, Tra
 from bus.tables import DELIVERED, FINAL, PARKED, REFUSED, STARTED, WAITING, deliveries
 from bus.worker import SCHEDULE, Ended
 from hub.acceptance.deliveries import OBSERVED, Deliveries
+from hub.acceptance.looking import keep_looking
 from hub.routing.directory import ConnectionRouting
 from hub.settings.model import Pulling
 from hub.storage.tables import pulled_deliveries, pulling_clients
 from schemas.delivery import Delivery, Done
-from schemas.errors import BusUnavailable, HubError, InvalidMessage, Refused, TryLater
+from schemas.errors import BusUnavailable, InvalidMessage, Refused, TryLater
 from schemas.times import to_rfc3339
 
 _log = structlog.get_logger()
@@ -321,13 +322,7 @@ class Pulls:
 
     def run(self, stop: threading.Event, active: Callable[[], bool]) -> None:
         """Look after all of them until `stop` is set, and only while `active`."""
-        while not stop.wait(EVERY):
-            if not active():
-                continue
-            try:
-                self.look_after()
-            except HubError as error:
-                _log.warning("look at pulling packages put off", error=type(error).__name__)
+        keep_looking(stop, active, self.look_after, every=EVERY, late="look at pulling packages put off")
 
     def look_after(self) -> None:
         """Of each package: end what is only observed, park what is too old, and note whether it calls."""

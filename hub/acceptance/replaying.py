@@ -13,17 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from sqlalchemy import Row, delete, insert, select, update
 
 from bus.ledger import Ledger, StoredEvent, Transaction
 from bus.tables import DELIVERED, PARKED, STARTED
 from hub.acceptance.deliveries import OBSERVED, Deliveries
+from hub.acceptance.looking import keep_looking
 from hub.journal.sealing import look_again
 from hub.storage.tables import delivery_replays
-from schemas.errors import HubError, InvalidMessage
+from schemas.errors import InvalidMessage
 
-_log = structlog.get_logger()
 EVERY = 1.0  # seconds between two steps
 AT_ONCE = 200  # deliveries that a step sends again
 OPEN_AT_MOST = 500  # that still have to go out: more is not sent again before
@@ -87,13 +86,7 @@ class Replays:
 
     def run(self, stop: threading.Event, active: Callable[[], bool]) -> None:
         """Go on with all that are under way until `stop` is set, and only while `active`."""
-        while not stop.wait(EVERY):
-            if not active():
-                continue
-            try:
-                self.step_all()
-            except HubError as error:
-                _log.warning("replays put off", error=type(error).__name__)
+        keep_looking(stop, active, self.step_all, every=EVERY, late="replays put off")
 
     def step_all(self) -> int:
         """One step of each that is under way; how many deliveries go out again."""

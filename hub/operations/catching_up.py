@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from bus.ledger import Ledger, Transaction
 from hub.acceptance.accept import looking_again
+from hub.acceptance.looking import keep_looking
 from hub.citizens.catch_ups import (  # fmt: skip
     ALL,
     LOOK_AGAIN,
@@ -27,7 +29,7 @@ from hub.citizens.catch_ups import (  # fmt: skip
     wait_for_source,
 )
 from hub.routing.directory import Directory
-from schemas.errors import HubError, InvalidMessage
+from schemas.errors import InvalidMessage
 
 _log = structlog.get_logger()
 _AT_ONCE = 20  # people in one commit: others have their turn at the door in between
@@ -63,13 +65,8 @@ class CatchingUp:
 
     def run(self, stop: threading.Event, active: Callable[[], bool], *, every: float = 1.0) -> None:
         """Until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
-        while not stop.wait(every):
-            if not active():
-                continue
-            try:
-                self.look(stop, seconds=every)
-            except HubError as error:
-                _log.warning("catching up put off", error=type(error).__name__)
+        look = partial(self.look, stop, seconds=every)
+        keep_looking(stop, active, look, every=every, late="catching up put off")
 
     def look(self, stop: threading.Event | None = None, *, seconds: float = 1.0) -> int:
         """Answer what is due, for so many people as may be in so many seconds; how many that were."""

@@ -9,7 +9,6 @@ not compared with before.
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -17,11 +16,11 @@ import structlog
 
 from bus.ledger import Ledger, Transaction
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.looking import keep_looking
 from hub.citizens.pending import PendingPair, PendingPairs
 from hub.journal.entries import Entry, Journal
 from hub.operations.first_load import pairing_of_load, verdict_of
 from hub.operations.link_file import LinkLine
-from schemas.errors import HubError
 
 EVERY = 60.0  # seconds between two looks, where a look takes less than a twentieth of that
 _LOOKED_AT = 500  # pairs at once
@@ -37,19 +36,13 @@ class PairingLater:
 
     def run(self, stop: threading.Event, active: Callable[[], bool]) -> None:
         """Until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
-        pause = EVERY
-        while not stop.wait(pause):
-            if not active():
-                continue
-            began = time.monotonic()
-            try:
-                found = self.look(stop)
-            except HubError as error:
-                _log.warning("look for pending pairs put off", error=type(error).__name__)
-            else:
-                if any(found.values()):
-                    _log.info("pending pairs", **found)
-            pause = max(EVERY, 20 * (time.monotonic() - began))
+
+        def look() -> None:
+            found = self.look(stop)
+            if any(found.values()):
+                _log.info("pending pairs", **found)
+
+        keep_looking(stop, active, look, every=EVERY, late="look for pending pairs put off", rest=20)
 
     def look(self, stop: threading.Event | None = None) -> Counter[str]:
         """Once through all pairs: how many were `matched`, `doubtful`, `linked` or `contradictory`, and how many were

@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     Row,
@@ -41,6 +39,7 @@ from bus.sql import Insert
 from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.kept_calls import KEPT_DAYS, OLD_DAYS, room_of
+from hub.acceptance.looking import keep_looking
 from hub.acceptance.pulling import SILENT
 from hub.clients.repository import list_clients
 from hub.operations.known_shape import Change
@@ -64,11 +63,9 @@ from hub.storage.tables import (  # fmt: skip
     unproved_references,
     unread_events,
 )
-from schemas.errors import HubError
 from schemas.event import Event
 from schemas.times import to_rfc3339
 
-_log = structlog.get_logger()
 EVERY = 30.0  # seconds between two looks, and twenty times as long as a look takes
 _MOST = 5_000  # items that one statement looks at
 _CAUSES = 20  # of one kind about one thing; more of them are one trouble: nobody reads a flood
@@ -562,16 +559,7 @@ class Troubles:
 
     def run(self, stop: threading.Event, active: Callable[[], bool]) -> None:
         """Look until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
-        pause = EVERY
-        while not stop.wait(pause):
-            if not active():
-                continue
-            began = time.monotonic()
-            try:
-                self.look_now()
-            except HubError as error:
-                _log.warning("look for trouble put off", error=type(error).__name__)
-            pause = max(EVERY, 20 * (time.monotonic() - began))
+        keep_looking(stop, active, self.look_now, every=EVERY, late="look for trouble put off", rest=20)
 
     def look_now(self) -> None:
         """As `look`, in a commit of its own, of the broker as well, which is asked before the commit begins."""
