@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event as hooks
 from sqlalchemy import select
 
 from bus.ledger import Ledger
@@ -33,6 +32,7 @@ from schemas.event import Event
 from tests.hub.acceptance.test_accept import TOWN, Desk, consumes, origin, person, received, status
 from tests.support.acceptance import acceptance_of
 from tests.support.directories import connect
+from tests.support.statements import statements_to
 
 BY = "pirate"
 CLIENT = Origin(f"{TOWN}.{BY}", TOWN, frozenset({"*"}), (f"/{TOWN}/{BY}",))
@@ -126,16 +126,8 @@ def requested(desk: Desk) -> str:
 
 def statements(desk: Desk, act: Callable[[], Verdict]) -> tuple[Verdict, list[str]]:
     """What an act asks of the database, by the text of each statement."""
-    seen: list[str] = []
-
-    def note(*args: Any) -> None:
-        seen.append(args[2])
-
-    hooks.listen(desk.ledger.engine, "before_cursor_execute", note)
-    try:
+    with statements_to(desk.ledger.engine) as seen:
         return act(), seen
-    finally:
-        hooks.remove(desk.ledger.engine, "before_cursor_execute", note)
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
