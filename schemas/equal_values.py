@@ -68,7 +68,3 @@ def _canonical_record(field: str, value: Mapping[str, Any], territory: str | Non
         return canonical_address(value)
     said = {name: canonical(name, part, territory=territory) for name, part in value.items()}
     return {name: part for name, part in said.items() if part not in ("", None)}
-
-
-def _is_plain(part: Any) -> bool:
-    return isinstance(part, str | bool | None)

@@ -18,8 +18,8 @@ from schemas.validators import LISTED
 _R = TypeVar("_R")
 _T = TypeVar("_T")
 
-_PERSON = "urn:unefois:record:citizen:v1"
-_MOST_WORDS = 200  # characters of them
+PERSON = "urn:unefois:record:citizen:v1"
+"""The shared schema of a person whom a package lists."""
 ADMITTED = " ; admises : "
 """Before the words that a schema lists, in a sentence about a value that is none of them."""
 
@@ -100,5 +100,5 @@ def check_person(person: Mapping[str, Any], system: str) -> Mapping[str, Any]:
     references = person.get("references", ())
     if not person.get("identity") or len(references) != 1 or references[0].get("system") != system:
         raise InvalidMessage("une identité et un seul identifiant, du logiciel, sont attendus", code="wrong_shape")
-    check_document(_registry().schema_set, _PERSON, person, "")
+    check_document(_registry().schema_set, PERSON, person, "")
     return person

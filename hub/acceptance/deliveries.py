@@ -34,7 +34,7 @@ from hub.clients.repository import Client
 from hub.journal.sealing import look_again
 from hub.requests import repository as timelines
 from hub.requests.notices import transmitted
-from hub.requests.repository import Requests
+from hub.requests.repository import Request, Requests
 from hub.routing.directory import ConnectionRouting
 from hub.routing.views import granted_tree, project
 from hub.storage.tables import citizen_links, citizens, household_links, requests
@@ -125,14 +125,10 @@ class Deliveries:
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
         member = self._acceptance.current.at(tx).connections[connection]
         if member.outside:
-            keys = {stored.seq: (stored.order_key, stored.request_id)}
-            known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
-            references = self._references(tx, member, keys, known)
+            reference = self._reference(tx, member, stored)
             view = self._granted_view(stored, member)
             view = without_marked(self._acceptance, tx, member, {stored.seq: view}, {stored.seq: stored})[stored.seq]
-            return with_recipient(
-                view, self._acceptance.directory.reading_system(member), references.get(stored.seq)
-            ).encode()
+            return with_recipient(view, self._acceptance.directory.reading_system(member), reference).encode()
         consumed = member.consumes.get(stored.event.type)
         key = (stored.seq, consumed.version if consumed else 0, consumed.fields if consumed else ())
         encoded = self._encoded.get(key)
@@ -280,8 +276,10 @@ class Deliveries:
         given, or has said, something newer of all that a refused one says. Of one that is overtaken in part, the hub
         says what the connection still lacks in an event of its own, and the refused one stays refused."""
         stored = tx.load([seq]).get(seq)
-        if stored is not None and not self._may_know(tx, connection, stored):
-            raise InvalidMessage("dossier confidentiel : rien n'est transmis à ce raccordement", code="refused")
+        if stored is not None:
+            request = timelines.read(tx, stored.tenant, stored.request_id)
+            if not self._may_know(tx, connection, stored, request):
+                raise InvalidMessage("dossier confidentiel : rien n'est transmis à ce raccordement", code="refused")
         if stored is not None and self._is_refused(tx, connection, seq):
             overtaken, left = self._overtaken(tx, connection, stored)
             if overtaken and left:
@@ -331,20 +329,17 @@ class Deliveries:
         its scope, and no mark keeps it from it."""
         member = self._acceptance.directory.connections.get(connection)
         consumed = member.consumes.get(stored.event.type) if member is not None else None
-        if member is None or consumed is None or not self._may_know(tx, connection, stored):
+        if member is None or consumed is None:
             return False
-        request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
+        request = timelines.read(tx, stored.tenant, stored.request_id)
+        if not self._may_know(tx, connection, stored, request):
+            return False
         for allowed in (member.procedures, consumed.procedures):
             if allowed and request is not None and request.procedure not in allowed:
                 return False
-        if consumed.scope != "linked":
-            return True
-        known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
-        keys = {stored.seq: (stored.order_key, stored.request_id)}
-        return stored.seq in self._references(tx, member, keys, known)
+        return consumed.scope != "linked" or self._reference(tx, member, stored) is not None
 
-    def _may_know(self, tx: Transaction, connection: str, stored: StoredEvent) -> bool:
-        request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
+    def _may_know(self, tx: Transaction, connection: str, stored: StoredEvent, request: Request | None) -> bool:
         query = select(citizens.c.confidential).where(citizens.c.id == stored.order_key.removeprefix("c:"))
         marked = stored.order_key.startswith("c:") and bool(tx.sql.execute(query).scalar())
         if not marked and not (request is not None and request.confidential):
@@ -361,6 +356,11 @@ class Deliveries:
         if stored.request_id is not None:
             extensions["correlationid"] = stored.request_id
         return replace(event, data=project(event.data, tree) if tree else {}, extensions=extensions)
+
+    def _reference(self, tx: Transaction, member: ConnectionRouting, stored: StoredEvent) -> str | None:
+        known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
+        keys = {stored.seq: (stored.order_key, stored.request_id)}
+        return self._references(tx, member, keys, known).get(stored.seq)
 
     def _references(
         self, tx: Transaction, member: ConnectionRouting, keys: Mapping[int, tuple[str, str | None]],
@@ -487,7 +487,7 @@ class Deliveries:
 
     def _outcome_event(self, tx: Transaction, stored: StoredEvent, rows: Sequence[Any]) -> Event:
         taken = any(row.state == DELIVERED and not self._observed(row) for row in rows)
-        request = timelines.read(tx, stored.tenant, stored.request_id or "")
+        request = timelines.read(tx, stored.tenant, stored.request_id)
         assert request is not None
         return transmitted(request, f"{stored.event.source} {stored.event.id}", taken=taken)
 

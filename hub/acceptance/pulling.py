@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import orjson
 import structlog
-from sqlalchemy import Row, exists, insert, select, text, update
+from sqlalchemy import Row, bindparam, exists, insert, select, text, update
 
 from bus.ledger import Ask, Claimed, DatabaseFault, Finished, Ledger, Raced, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED, REFUSED, STARTED, WAITING, deliveries
@@ -295,6 +295,8 @@ class Pulls:
     def _end(
         self, tx: Transaction, member: ConnectionRouting, ending: Sequence[tuple[Answer, _Shown]]
     ) -> list[Finished]:  # fmt: skip
+        if not ending:
+            return []
         made = self._made(tx, member, [shown.claimed for _, shown in ending])
         ended: list[Ended] = []
         for answer, shown in ending:
@@ -302,8 +304,10 @@ class Pulls:
             done = Done(reference=answer.reference) if answer.outcome == "delivered" else None
             if shown.row.seq in made:
                 ended.append(Ended(made[shown.row.seq], one, done))
-            said = update(pulled_deliveries).where(_ROW.client_id == member.client, _ROW.number == answer.number)
-            tx.sql.execute(said.values(outcome=answer.outcome, digest=answer.digest))
+        said = update(pulled_deliveries).where(_ROW.client_id == member.client, _ROW.number == bindparam("answered"))
+        tx.sql.execute(said, [
+            {"answered": answer.number, "outcome": answer.outcome, "digest": answer.digest} for answer, _ in ending
+        ])  # fmt: skip
         self._settle(tx, member, ended)
         return [item.finished for item in ended]
 

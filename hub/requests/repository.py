@@ -320,7 +320,10 @@ class Requests:
         _TELL.send(sql, self._steps)
 
 
-def read(tx: Transaction, tenant: str, request_id: str) -> Request | None:
+def read(tx: Transaction, tenant: str, request_id: str | None) -> Request | None:
+    """None also for no id: nothing is asked then."""
+    if not request_id:
+        return None
     row = tx.sql.execute(select(requests).where(requests.c.id == request_id, requests.c.tenant == tenant)).first()
     return _request(row._mapping) if row else None
 

@@ -20,11 +20,11 @@ from bus.ledger import Ask, LeaseLost, Ledger, Transaction
 from bus.relay import Relay
 from bus.worker import Worker
 from hub import wiring
-from hub.routing.directory import Directory
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, BusUnavailable, TryLater, Unknown
 from tests.bus.test_attacks import fill, state
 from tests.bus.test_attacks_worker import Torn
+from tests.support.directories import connect
 from tests.support.fleet import Town, until
 from tests.support.recording import TENANT, Package, RecordingHub, house, move
 
@@ -172,9 +172,8 @@ def test_a_connection_removed_while_its_package_answers_stops_no_other_worker(pa
     pair.submit(move(1, 1), move(2, 1))
     guarded(pair)
     assert begun.wait(10)
-    old = pair.acceptance.directory
-    others = [member for name, member in old.connections.items() if name != NAME]
-    pair.acceptance.current.directory = Directory(others, old.catalogue, old.tenants)
+    others = [member for name, member in pair.acceptance.directory.connections.items() if name != NAME]
+    connect(pair.acceptance.current, others)
     with pair.ledger.transaction() as tx:
         tx.abandon(NAME, "webhook supprimé par son client")
     go_on.set()

@@ -23,6 +23,7 @@ from hub.settings.reading import load_settings
 from hub.wiring import Hub, installed
 from schemas.event import BATCH, STRUCTURED
 from schemas.secret import Secret
+from tests.gateway.called_package import Package
 
 TENANT, OTHER = "saint-aubin", "val-fleuri"
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -158,3 +159,11 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["type"] == f"urn:unefois:problem:{code}"
     assert body["status"] == status
     return body
+
+
+@pytest.fixture
+def package() -> Iterator[Package]:
+    server = Package()
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event as hooks
 from sqlalchemy import select
 
 from hub.clients.origin import Origin
@@ -20,6 +19,7 @@ from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem, record
 from tests.gateway.test_exchanges import PERSON, STRANGER
 from tests.gateway.test_requests import PDF, tell
+from tests.support.statements import statements_to
 
 ACCOUNT = """
 [grants.compte]
@@ -156,15 +156,8 @@ def test_a_grant_for_evidence_opens_no_account_and_the_other_way_round(open_hous
 
 def statements(town: Town, call: Any) -> tuple[int, str, list[str]]:
     """What a call answers, without its own number, and what the database was asked."""
-    seen: list[str] = []
-
-    def note(*args: Any) -> None:
-        seen.append(args[2])
-
-    engine = town.house.hub.ledger.engine
-    hooks.listen(engine, "before_cursor_execute", note)
-    answer = call()
-    hooks.remove(engine, "before_cursor_execute", note)
+    with statements_to(town.house.hub.ledger.engine) as seen:
+        answer = call()
     return answer.status_code, answer.text.replace(answer.headers["tracking-id"], "…"), seen
 
 

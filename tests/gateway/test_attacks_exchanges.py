@@ -28,12 +28,13 @@ from hub.exchanges.grants import Grants
 from hub.exchanges.sources import SourcedEvidence
 from hub.journal.entries import Justification
 from hub.operations.reviews import Reviews
-from hub.routing.directory import ConnectionRouting, Directory
+from hub.routing.directory import ConnectionRouting
 from hub.storage.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
 from schemas.exchange import Evidence, Question
 from schemas.secret import Secret
 from tests.gateway.conftest import OTHER, TENANT, Open, record
 from tests.gateway.test_exchanges import GRANTS, KNOWN, PERSON, STRANGER, Place, Spring, code, raw, value
+from tests.support.directories import connect
 from tests.support.servers import Postgres
 from tests.support.words import alone
 
@@ -140,10 +141,7 @@ def test_a_client_of_another_tenant_does_not_speak_for_a_package_of_the_same_nam
     know(place, references=[{"system": "koha", "id": "0042"}])
     acceptance = place.house.hub.acceptance
     member = ConnectionRouting(f"{TENANT}.koha", TENANT, "koha", "Médiathèque")
-    old = acceptance.directory
-    acceptance.current.directory = Directory(
-        [member], old.catalogue, old.tenants, version=old.version, grants=old.grants
-    )  # fmt: skip
+    connect(acceptance.current, [member])
     client = place.house.client("koha", tenant=OTHER)
     for citizen in ({}, {"identity": PERSON}):
         said = {"references": [{"system": "koha", "id": "0042"}], **citizen}
@@ -230,10 +228,7 @@ def test_a_new_person_asked_for_twice_at_once_is_one(opening: Opening, database:
 def test_a_person_met_by_a_client_of_one_sector_is_found_there_again(place: Place) -> None:
     acceptance = place.house.hub.acceptance
     member = ConnectionRouting(f"{TENANT}.portail", TENANT, "portail", "Portail du CCAS", sector="social")
-    old = acceptance.directory
-    acceptance.current.directory = Directory(
-        [member], old.catalogue, old.tenants, version=old.version, grants=old.grants
-    )  # fmt: skip
+    connect(acceptance.current, [member])
     client = place.house.client()
     first, second = (place.ask(client, "library-card").json() for _ in range(2))
     assert (first["citizen"], second["stored"]) == (second["citizen"], True)

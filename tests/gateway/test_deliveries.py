@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from tests.gateway.pulling import (
     say,
     state,
 )
+from tests.support.directories import connect
 from tests.support.servers import Postgres
 
 
@@ -457,15 +459,8 @@ def test_another_client_of_the_connection_goes_on_with_numbers_of_its_own(open_h
     house = pulling_house(open_house, tmp_path)
     say(house, moved(1, 1), moved(2, 2))
     assert numbers(puller(house)) == [1, 2]
-    routing = house.hub.acceptance.directory
-    from dataclasses import replace
-
-    from hub.routing.directory import Directory
-
-    members = [replace(one, client="loisirs-neuf") for one in routing.connections.values()]
-    house.hub.current.directory = Directory(
-        members, routing.catalogue, routing.tenants, version=routing.version
-    )  # fmt: skip
+    members = house.hub.current.directory.connections.values()
+    connect(house.hub.current, [replace(one, client="loisirs-neuf") for one in members])
 
     house.hub.pulls.look_after()
     assert houses(puller(house, "loisirs-neuf")) == [1, 2]

@@ -31,8 +31,8 @@ from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 NAME = f"{TENANT}.publik"
 
 
-def publik(open_house: Open, mode: str = "live") -> House:
-    return open_house({"publik": {"connector": "publik", "mode": mode, "settings": town_settings()}})
+def publik(open_house: Open, mode: str = "live", **more: Any) -> House:
+    return open_house({"publik": {"connector": "publik", "mode": mode, "settings": town_settings()}}, **more)
 
 
 def push(house: House, body: object, *, path: str = f"/in/{TENANT}/publik", key: str = "clef-push") -> httpx.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,30 +17,24 @@ from hub.acceptance import kept_calls, observed
 from hub.acceptance.refused import refused_groups
 from hub.operations.retention import Keeper
 from hub.operations.trouble import list_troubles
-from hub.routing.directory import Directory
 from hub.settings.model import Mode, Retention
 from hub.storage.tables import documents, observed_calls
 from hub.wiring import Hub
 from schemas.delivery import Polled, RecordFault, Reply
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from tests.connectors.publik.scene import fixture, town_settings
+from tests.connectors.publik.scene import fixture
 from tests.gateway.conftest import TENANT, House, Open, problem
 from tests.gateway.test_inbound import NAME, Broken, Stub, publik, push, said
+from tests.support.directories import connect_noting_modes
 
 DAY = 86_400.0
 
 
 def go(house: House, mode: Mode) -> None:
     """The settings say another mode now."""
-    before = house.hub.current.directory
-    members = [replace(one, mode=mode) if one.name == NAME else one for one in before.connections.values()]
-    house.hub.current.directory = Directory(
-        members, before.catalogue, before.tenants, version=before.version, declared=before.declared
-    )  # fmt: skip
-    with house.hub.ledger.transaction() as tx:
-        observed.note_modes(tx, {member.name: member.mode for member in members})
-    house.hub.observation.begin_anew()
+    members = house.hub.current.directory.connections
+    connect_noting_modes(house.hub, {**members, NAME: replace(members[NAME], mode=mode)}.values())
 
 
 def hand_in(house: House, most: int = 1_000) -> int:
@@ -67,10 +61,10 @@ def counted(house: House, direction: str = "") -> dict[tuple[str, str, str, str]
 
 
 @pytest.fixture
-def stubbed(open_house: Open, monkeypatch: pytest.MonkeyPatch) -> Callable[..., House]:
-    def build(stub: Stub, mode: str = "observe") -> House:
+def stubbed(open_house: Open, monkeypatch: pytest.MonkeyPatch) -> Callable[[Stub], House]:
+    def build(stub: Stub) -> House:
         monkeypatch.setattr(Hub, "receiver", lambda self, name: stub)
-        return publik(open_house, mode)
+        return publik(open_house, "observe")
 
     return build
 
@@ -79,11 +73,18 @@ class Caller:
     """A package that pushes one event after the other, each by its number."""
 
     def __init__(self, stub: Stub, house: House) -> None:
-        self._stub, self._house = stub, house
+        self.stub, self.house = stub, house
 
     def says(self, *numbers: int) -> int:
-        self._stub.events = tuple(said(number) for number in numbers)
-        return self._house.anonymous().post("/in/publik").status_code
+        self.stub.events = tuple(said(number) for number in numbers)
+        return self.house.anonymous().post("/in/publik").status_code
+
+
+@pytest.fixture
+def caller(stubbed: Callable[[Stub], House]) -> Caller:
+    """One whose connection observes."""
+    stub = Stub()
+    return Caller(stub, stubbed(stub))
 
 
 # --- kept, and handed in ----------------------------------------------------------------------------------------------
@@ -104,10 +105,8 @@ def test_what_a_package_pushes_while_its_connection_observes_is_handed_in_when_i
 
 
 @pytest.mark.parametrize("mode", ["live", "pilot"])
-def test_calls_are_handed_in_one_after_the_other_as_they_came(stubbed: Any, mode: Mode) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    caller = Caller(stub, house)
+def test_calls_are_handed_in_one_after_the_other_as_they_came(caller: Caller, mode: Mode) -> None:
+    house = caller.house
     assert [caller.says(n) for n in (4, 2, 9, 1)] == [201] * 4
     go(house, mode)
 
@@ -117,10 +116,8 @@ def test_calls_are_handed_in_one_after_the_other_as_they_came(stubbed: Any, mode
     assert told(house) == ["p-4", "p-2", "p-9", "p-1"]
 
 
-def test_a_call_that_comes_after_the_change_does_not_pass_those_that_are_kept(stubbed: Any) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    caller = Caller(stub, house)
+def test_a_call_that_comes_after_the_change_does_not_pass_those_that_are_kept(caller: Caller) -> None:
+    house = caller.house
     for number in (1, 2, 3):
         caller.says(number)
     go(house, "live")
@@ -130,11 +127,9 @@ def test_a_call_that_comes_after_the_change_does_not_pass_those_that_are_kept(st
 
 
 def test_behind_more_than_can_be_handed_in_at_once_a_call_is_asked_to_come_again(
-    stubbed: Any, monkeypatch: pytest.MonkeyPatch
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    caller = Caller(stub, house)
+    house, stub = caller.house, caller.stub
     for number in (1, 2, 3):
         caller.says(number)
     go(house, "live")
@@ -153,8 +148,7 @@ def test_behind_more_than_can_be_handed_in_at_once_a_call_is_asked_to_come_again
 def test_a_hub_that_starts_with_a_live_connection_hands_in_what_was_kept_before(open_house: Open) -> None:
     house = publik(open_house, mode="observe")
     push(house, fixture())
-    connections = {"publik": {"connector": "publik", "mode": "live", "settings": town_settings()}}
-    again = open_house(connections, database=house.hub.settings.database)
+    again = publik(open_house, database=house.hub.settings.database)
 
     again.hub.start_workers()
     deadline = time.monotonic() + 20
@@ -175,10 +169,9 @@ def test_a_call_is_handed_in_however_old_its_signature_is_by_then(open_house: Op
     assert len(told(house)) == 3
 
 
-def test_a_paused_connection_hands_in_nothing_until_it_is_resumed(stubbed: Any) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    Caller(stub, house).says(1)
+def test_a_paused_connection_hands_in_nothing_until_it_is_resumed(caller: Caller) -> None:
+    house = caller.house
+    caller.says(1)
     with house.hub.ledger.transaction() as tx:
         tx.pause(NAME, "arrêt demandé")
     go(house, "live")
@@ -189,10 +182,9 @@ def test_a_paused_connection_hands_in_nothing_until_it_is_resumed(stubbed: Any) 
     assert (house.hub.observation.waiting(), hand_in(house)) == ([NAME], 1)
 
 
-def test_what_observes_still_hands_in_nothing(stubbed: Any) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    Caller(stub, house).says(1)
+def test_what_observes_still_hands_in_nothing(caller: Caller) -> None:
+    house = caller.house
+    caller.says(1)
 
     assert (house.hub.observation.waiting(), hand_in(house), kept(house), house.stored()) == ([], 0, 1, 0)
 
@@ -254,11 +246,9 @@ class Killed(BaseException):
 
 
 def test_a_process_that_is_killed_while_it_hands_in_loses_nothing_and_doubles_nothing(
-    stubbed: Any, monkeypatch: pytest.MonkeyPatch
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    caller = Caller(stub, house)
+    house = caller.house
     for number in range(6):
         caller.says(number)
     go(house, "live")
@@ -280,16 +270,27 @@ def test_a_process_that_is_killed_while_it_hands_in_loses_nothing_and_doubles_no
     assert counted(house, "late")[("late", "request.received", "accepted", "")] == 6
 
 
+def together(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
+def two_houses(open_house: Open, request: pytest.FixtureRequest, kind: str) -> tuple[House, House]:
+    """Two processes of one hub whose connection observes."""
+    own = {} if kind == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
+    first = publik(open_house, "observe", **own)
+    return first, publik(open_house, "observe", database=first.hub.settings.database)
+
+
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
 def test_two_processes_that_hand_in_at_once_take_turns(
     open_house: Open, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    own = {} if kind == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
     stub = Stub()
     monkeypatch.setattr(Hub, "receiver", lambda self, name: stub)
-    connections = {"publik": {"connector": "publik", "mode": "observe", "settings": town_settings()}}
-    first = open_house(connections, **own)
-    second = open_house(connections, database=first.hub.settings.database)
+    first, second = two_houses(open_house, request, kind)
     caller = Caller(stub, first)
     for number in range(20):
         assert caller.says(number) == 201
@@ -297,10 +298,7 @@ def test_two_processes_that_hand_in_at_once_take_turns(
         go(house, "live")
 
     threads = [threading.Thread(target=hand_in, args=(house,)) for house in (first, second)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    together(threads)
 
     assert (kept(first), told(first)) == (0, [f"p-{number}" for number in range(20)])
     assert counted(first, "late")[("late", "call", "accepted", "")] == 20
@@ -310,7 +308,6 @@ def test_two_processes_that_hand_in_at_once_take_turns(
 def test_calls_that_two_gateways_take_at_once_are_all_kept_in_one_order(
     open_house: Open, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    own = {} if kind == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
     answers: list[int] = []
 
     class Numbered(Stub):
@@ -319,9 +316,8 @@ def test_calls_that_two_gateways_take_at_once_are_all_kept_in_one_order(
             return Reply(Polled([said(number)]), {"ok": True}, 201)
 
     monkeypatch.setattr(Hub, "receiver", lambda self, name: Numbered())
-    connections = {"publik": {"connector": "publik", "mode": "observe", "settings": town_settings()}}
-    first = open_house(connections, **own)
-    houses = [first, open_house(connections, database=first.hub.settings.database)]
+    houses = two_houses(open_house, request, kind)
+    first = houses[0]
 
     def push_some(place: int) -> None:
         with houses[place % 2].anonymous() as http:
@@ -329,10 +325,7 @@ def test_calls_that_two_gateways_take_at_once_are_all_kept_in_one_order(
                 answers.append(http.post("/in/publik", content=str(number).encode()).status_code)
 
     threads = [threading.Thread(target=push_some, args=(place,)) for place in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    together(threads)
 
     assert answers == [201] * 60
     with first.hub.ledger.reading() as tx:
@@ -344,10 +337,8 @@ def test_calls_that_two_gateways_take_at_once_are_all_kept_in_one_order(
     assert {*told(first)} == {f"p-{number}" for number in range(60)}
 
 
-def test_going_live_and_back_under_load_loses_and_doubles_nothing(stubbed: Any) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    caller, answers, over = Caller(stub, house), [], threading.Event()
+def test_going_live_and_back_under_load_loses_and_doubles_nothing(caller: Caller) -> None:
+    house, answers, over = caller.house, [], threading.Event()
 
     def flip() -> None:
         mode: Mode = "observe"
@@ -380,10 +371,8 @@ def test_the_same_call_again_is_kept_once(open_house: Open) -> None:
     assert counted(house)[("in", "call", "kept", "")] == 1
 
 
-def test_a_connection_that_observes_again_keeps_again(stubbed: Any) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    caller = Caller(stub, house)
+def test_a_connection_that_observes_again_keeps_again(caller: Caller) -> None:
+    house = caller.house
     for number, mode in enumerate(("observe", "live", "observe", "live", "observe")):
         go(house, mode)  # type: ignore[arg-type]
         caller.says(number)
@@ -396,11 +385,9 @@ def test_a_connection_that_observes_again_keeps_again(stubbed: Any) -> None:
 
 @pytest.mark.parametrize("bound", ["MOST_CALLS", "MOST_BYTES"])
 def test_a_full_store_asks_the_package_to_come_again_and_is_told(
-    stubbed: Any, monkeypatch: pytest.MonkeyPatch, bound: str
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    caller = Caller(stub, house)
+    house, stub = caller.house, caller.stub
     caller.says(1)
     with house.hub.ledger.reading() as tx:
         monkeypatch.setattr(
@@ -428,10 +415,9 @@ def test_a_full_store_asks_the_package_to_come_again_and_is_told(
         assert [one for one in list_troubles(tx) if one.kind == "observed-calls"] == []
 
 
-def test_calls_that_wait_for_long_are_told_before_they_are_forgotten(stubbed: Any) -> None:
-    stub = Stub()
-    house = stubbed(stub)
-    Caller(stub, house).says(1)
+def test_calls_that_wait_for_long_are_told_before_they_are_forgotten(caller: Caller) -> None:
+    house = caller.house
+    caller.says(1)
     keeper = Keeper(house.hub.ledger, house.hub.documents, Retention())
 
     house.clock.ahead += 21 * DAY
@@ -539,12 +525,12 @@ def test_a_stranger_costs_no_room(open_house: Open) -> None:
     assert (kept(house), counted(house)) == (0, {})
 
 
-def test_a_flood_of_calls_fills_neither_the_kinds_nor_the_store(stubbed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_of_calls_fills_neither_the_kinds_nor_the_store(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(observed, "MOST_KINDS", 5)
     monkeypatch.setattr(kept_calls, "MOST_CALLS", 10)
-    stub = Stub()
-    house = stubbed(stub)
-    caller = Caller(stub, house)
+    house, stub = caller.house, caller.stub
     assert {caller.says(n) for n in range(30)} == {201, 503}
     for number in range(30):
         stub.error = InvalidMessage("illisible", code=f"code_{number}")
@@ -588,11 +574,10 @@ def test_what_a_client_publishes_is_its_own_word_whatever_the_mode_of_the_connec
     assert (house.stored() >= 1, kept(house)) == (True, 0)
 
 
-def test_a_mode_that_changes_is_noted_with_its_time_and_counts_anew(stubbed: Any) -> None:
-    stub = Stub()
-    house = stubbed(stub)
+def test_a_mode_that_changes_is_noted_with_its_time_and_counts_anew(caller: Caller) -> None:
+    house = caller.house
     go(house, "observe")
-    Caller(stub, house).says(1)
+    caller.says(1)
     before = counted(house)
     with house.hub.ledger.reading() as tx:
         first = observed.mode_since(tx, NAME, "observe")

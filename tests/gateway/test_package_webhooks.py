@@ -6,72 +6,18 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.secret import Secret
+from tests.gateway.called_package import Package
 from tests.gateway.conftest import TENANT, House, Open, post, record
 from tests.gateway.pulling import CLIENT, PACKAGE, folder_of, moved, puller, say, state
 from tests.support.reading import eventually
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-Answering = Callable[["Package", str, dict[str, Any]], tuple[int, str, bytes]]
-
-
-class Package(ThreadingHTTPServer):
-    """Keeps each call; `answering` says what it answers: status, media type, body."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Receiving)
-        self.calls: list[tuple[dict[str, str], bytes]] = []
-        self.answering: Answering = lambda package, key, event: (204, "text/plain", b"")
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hub"
-
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for _, body in self.calls]
-
-    def keys(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.calls]
-
-    def houses(self) -> list[int]:
-        return [int(event["data"]["new_address"]["value"]["house_number"]) for event in self.events()]
-
-
-class _Receiving(BaseHTTPRequestHandler):
-    server: Package
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.calls.append((headers, body))
-        status, media, said = self.server.answering(self.server, headers["webhook-id"], json.loads(body))
-        self.send_response(status)
-        self.send_header("content-type", media)
-        self.send_header("content-length", str(len(said)))
-        if status == 429:
-            self.send_header("retry-after", "1")
-        self.end_headers()
-        self.wfile.write(said)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def package() -> Iterator[Package]:
-    server = Package()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 def called_house(open_house: Open, place: Path, package: Package, **more: Any) -> House:

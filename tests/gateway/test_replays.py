@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,14 @@ from bus.tables import deliveries
 from hub.acceptance.replaying import PAUSE
 from hub.storage.tables import citizens
 from schemas.times import to_rfc3339
+from tests.gateway.called_package import Package
 from tests.gateway.conftest import House, Open, problem
 from tests.gateway.pulling import PACKAGE, answer, houses, moved, numbers, page, puller, pulling_house, say, state
-from tests.gateway.test_package_webhooks import Package, called_house, start
+from tests.gateway.test_package_webhooks import called_house, start
 from tests.gateway.test_requests import asked, submit, tell
 from tests.gateway.test_webhooks import make
 from tests.support.reading import eventually
 from tests.support.servers import Postgres
-
-
-@pytest.fixture
-def package() -> Iterator[Package]:
-    server = Package()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 def replay(http: Any, number: int) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,17 @@ import pytest
 from bus.ledger import Ledger
 
 
+@pytest.fixture
+def clock() -> Callable[[], float]:
+    """That of the machine; tests that move it have one of their own."""
+    return time.time
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: Callable[[], float]) -> Iterator[Ledger]:
     sqlite = request.param == "sqlite"
     url = f"sqlite:///{tmp_path}/hub.db" if sqlite else str(request.getfixturevalue("postgres").fresh_database())
-    made = Ledger(url)
+    made = Ledger(url, now=clock)
     made.create()
     yield made
     made.close()

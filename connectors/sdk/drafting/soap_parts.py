@@ -39,7 +39,6 @@ _MOST = 60  # fields of one message for which a shared place is looked for
 _IDS = frozenset({"id", "identifiant", "numero", "num", "number", "reference", "ref", "code", "key", "cle", "no"})
 _STATES = ("status", "statut", "etat", "state", "resultat", "result", "resultrans", "phase", "situation", "avancement")
 _CHANGES = ("modifier", "update", "maj", "changer", "set", "change", "rectifier", "mettre", "put")
-_WHOM = ("nom", "prenom", "naissance", "name", "birth")
 
 
 @dataclass(slots=True)
@@ -232,8 +231,7 @@ class SoapParts:
     def answer(self, operation: Operation, carries: str, targets: Targets) -> Part | None:
         """What answers for an evidence type; None for one of which the answer holds nothing."""
         chosen = self._chosen(operation, carries, targets)
-        record = self._record(operation, chosen)
-        chosen = self._valid(operation, carries, chosen, record)
+        chosen = self._valid(operation, carries, chosen)
         reference = naming(operation)
         if not chosen or reference is None:
             return None
@@ -285,7 +283,7 @@ class SoapParts:
                 )
         return made
 
-    def _valid(self, operation: Operation, carries: str, chosen: dict[str, Target], record: Any) -> dict[str, Target]:
+    def _valid(self, operation: Operation, carries: str, chosen: dict[str, Target]) -> dict[str, Target]:
         """Those that make valid evidence of the answer."""
         by, kept = {one.place: one for one in operation.gives}, dict(chosen)
         while kept and (wrong := self._wrong(operation, carries, kept, by, self._record(operation, kept))):

@@ -22,6 +22,7 @@ from connectors.sdk.mapping import Converters, Map, MappingTable, Template, tabl
 from connectors.sdk.mapping.declared import declare_all
 from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.mapping.rows import read_table
+from connectors.sdk.records import PERSON
 from connectors.sdk.statuses import Statuses
 from connectors.sdk.values import phone
 from schemas.errors import ConfigError, InvalidMessage
@@ -38,8 +39,6 @@ EVENT_TABLES = (
     ("returns", "event"),
 )  # fmt: skip
 STATUSES = "statuses.csv"
-PERSON = {"$ref": "urn:unefois:record:citizen:v1"}
-"""The shared schema of what the map of `[people]` makes."""
 READERS = {"phone": phone}
 """Words of `convert` beside the closed ones: readers of what people write."""
 _LISTING = ("rest", "dump")  # the kinds that can be asked who their people are
@@ -238,7 +237,7 @@ def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Map
         known = registry.known(spec["type"], version)
         found[spec["map"]] = registry.schema(spec["type"], version) if known else None
     if "map" in (listed := _listed(raw)):
-        found[listed["map"]] = PERSON
+        found[listed["map"]] = {"$ref": PERSON}
     return found
 
 

@@ -163,10 +163,10 @@ class DumpConnector(DeclaredConnector):
             taken.used.append(row.line)
         lost = comparison.lost(kept)
         if not accepted:
-            self._hold_if_odd(file, before.present, lost, len(taken.events))
+            self._hold_if_odd(before.present, lost, len(taken.events))
         return comparison
 
-    def _hold_if_odd(self, file: LeftFile, present: int, lost: int, told: int) -> None:
+    def _hold_if_odd(self, present: int, lost: int, told: int) -> None:
         for code, limit, number, word in (
             ("dump-shrunk.lost", self._dump.get("lost_at_most", "10%"), lost, "a perdu"),
             ("dump-shrunk.changed", self._dump.get("changed_at_most", "1000%"), told, "change"),

@@ -35,7 +35,6 @@ from schemas.manifest import FILE, seconds_of
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
-_TIMEOUT = "20s"
 _SETTLED = "2s"
 _KEY = "key:"
 WEBHOOK = "webhook"

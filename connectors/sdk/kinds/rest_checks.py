@@ -34,16 +34,17 @@ def rest_faults(raw: Mapping[str, Any]) -> Found:
     yield from _delivered(raw)
     yield from _pushed(raw, known, secret)
     yield from _polled(raw, known)
-    asked = {name: raw["people"][name] for name in ("call", "query") if name in raw.get("people", {})}
-    yield from _unknown("people", asked, known)
-    asked = {name: raw["state"][name] for name in ("call", "query") if name in raw.get("state", {})}
-    yield from _unknown("state", asked, {*known, *DELIVERY_FACTS[:1]})
-    if not asked.get("call", "GET ").startswith("GET "):
+    yield from _unknown("people", _asked(raw.get("people", {})), known)
+    yield from _unknown("state", _asked(raw.get("state", {})), {*known, *DELIVERY_FACTS[:1]})
+    if not raw.get("state", {}).get("call", "GET ").startswith("GET "):
         yield "state.call", "is a GET: it changes nothing"
     yield from _answered(raw, known)
     for number, spec in enumerate(raw.get("follow", ())):
-        asked = {name: spec[name] for name in ("call", "query") if name in spec}
-        yield from _unknown(f"follow[{number}]", asked, {*known, FOLLOW_FACTS[0]})
+        yield from _unknown(f"follow[{number}]", _asked(spec), {*known, FOLLOW_FACTS[0]})
+
+
+def _asked(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: spec[name] for name in ("call", "query") if name in spec}
 
 
 def undone_faults(raw: Mapping[str, Any]) -> Found:
@@ -90,7 +91,7 @@ def _polled(raw: Mapping[str, Any], known: Collection[str]) -> Found:
     poll = raw.get("poll", {})
     if "call" not in poll:
         return
-    yield from _unknown("poll", {name: poll[name] for name in ("call", "query") if name in poll}, {*known, *POLL_FACTS})
+    yield from _unknown("poll", _asked(poll), {*known, *POLL_FACTS})
     yield from ((f"poll.paging.{key}", message) for key, message in paging_faults(poll.get("paging", {})))
     cursor = poll.get("cursor", {})
     if cursor.get("kind") == "since" and "id" not in cursor:
@@ -104,8 +105,7 @@ def _answered(raw: Mapping[str, Any], known: Collection[str]) -> Found:
     for number, spec in enumerate(raw.get("answer", ())):
         if "call" in spec and "map" not in spec:
             yield f"answer[{number}].map", "missing: what makes the fields of the evidence"
-        shown = {name: spec[name] for name in ("call", "query") if name in spec}
-        yield from _unknown(f"answer[{number}]", shown, {*known, *DELIVERY_FACTS[:1]})
+        yield from _unknown(f"answer[{number}]", _asked(spec), {*known, *DELIVERY_FACTS[:1]})
 
 
 def _unknown(place: str, tables: Mapping[str, Any], known: Collection[str]) -> Found:

@@ -37,6 +37,7 @@ from schemas.event import Event
 from schemas.manifest import Consumed
 from schemas.registry import Registry
 from tests.support.acceptance import acceptance_of
+from tests.support.clock import Clock
 
 TOWN = "valbruyere"
 BY = Justification("odile", "vu au guichet avec les deux parents")
@@ -53,20 +54,6 @@ PEOPLE = {
     "Aude": "Corvisart;Aude Odette;female;1987-03-09;2A004", "Bruno": "Corvisart;Bruno;male;1985-05-12;2A004",
     "Tancrède": "Corvisart;Tancrède;male;2018-11-30;2A004", "Paulette": "Verneuil;Paulette;female;1950-06-17;93066",
 }  # fmt: skip
-
-
-class Clock:
-    """Seconds since 1970; `at` sets it to a moment of Paris."""
-
-    def __init__(self, moment: str = "2026-03-02T10:00:00+01:00") -> None:
-        self.now = 0.0
-        self.at(moment)
-
-    def at(self, moment: str) -> None:
-        self.now = datetime.fromisoformat(moment).timestamp()
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Neighbours:

@@ -12,13 +12,13 @@ from sqlalchemy import select
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from hub.acceptance.deliveries import OBSERVED
-from hub.routing.directory import Directory
 from hub.routing.views import project, tree_of
 from hub.storage.tables import unread_events
 from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 from schemas.manifest import Consumed
+from tests.support.directories import connect
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
 STATUS = {"portail": (Consumed("request.status-changed", 1, ("/status", "/native", "/reason"), "held"),)}
@@ -184,8 +184,7 @@ def test_a_reference_that_is_another_requests_stops_nobody(make: Make) -> None:
     members = dict(hub.acceptance.directory.connections)
     name = f"{TENANT}.etatcivil"
     members[name] = replace(members[name], consumes={c.type: c for c in consumes})
-    old = hub.acceptance.directory
-    hub.acceptance.current.directory = Directory(members.values(), old.catalogue, old.tenants)
+    connect(hub.acceptance.current, members.values())
 
     for number in ("1", "2"):
         record = {"references": [{"system": "portail", "id": number}], "procedure": "acte-naissance",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +19,8 @@ from hub.settings.territory import territory_of
 from hub.storage.tables import citizen_news, citizens, request_steps
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from tests.hub.acceptance.neighbours import BY, MOVED, PORTAL, TOWN, Clock, Neighbours, knows
+from tests.hub.acceptance.neighbours import BY, MOVED, PORTAL, TOWN, Neighbours, knows
+from tests.support.clock import Clock
 
 DAY = "2026-04-01"
 PARIS = ZoneInfo("Europe/Paris")
@@ -32,16 +31,6 @@ EVE = "2026-03-31T23:59:59+02:00"
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/hub.db" if sqlite else str(request.getfixturevalue("postgres").fresh_database())
-    made = Ledger(url, now=clock)
-    made.create()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from bus.ledger import Ledger
 from hub.storage.tables import citizens
-from tests.hub.acceptance.neighbours import BY, TOWN, Clock, Neighbours, by_number, named
+from tests.hub.acceptance.neighbours import BY, TOWN, Neighbours, by_number, named
+from tests.support.clock import Clock
 
 DAY = "2026-04-01"
 BEGINS = "2026-04-01T00:00:00+02:00"
@@ -20,16 +19,6 @@ BEGINS = "2026-04-01T00:00:00+02:00"
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/hub.db" if sqlite else str(request.getfixturevalue("postgres").fresh_database())
-    made = Ledger(url, now=clock)
-    made.create()
-    yield made
-    made.close()
 
 
 @pytest.fixture

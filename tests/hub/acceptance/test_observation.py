@@ -15,13 +15,14 @@ from hub.acceptance import observed
 from hub.acceptance.observed import Seen
 from hub.acceptance.poller import Poller
 from hub.acceptance.refused import refused_groups
-from hub.routing.directory import ConnectionRouting, Directory
+from hub.routing.directory import ConnectionRouting
 from hub.settings.model import Mode
 from hub.storage.tables import citizen_links, citizens, observed_kinds, person_keys, requests
 from schemas.delivery import RecordFault
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.hub.acceptance.test_poller import NAME, Source, opened, status
+from tests.support.directories import connect_noting_modes
 from tests.support.signals import Heard
 from tests.support.town import PORTAL, TENANT, Town, moved
 
@@ -38,14 +39,8 @@ def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
 
 
 def go(town: Town, mode: Mode, name: str = NAME) -> None:
-    before = town.hub.current.directory
-    members = {**before.connections, name: ConnectionRouting(name, TENANT, "portail", "Portail", mode=mode)}
-    town.hub.current.directory = Directory(
-        members.values(), before.catalogue, before.tenants, version=before.version
-    )  # fmt: skip
-    with town.hub.ledger.transaction() as tx:
-        observed.note_modes(tx, {member.name: member.mode for member in members.values()})
-    town.hub.observation.begin_anew()
+    portal = ConnectionRouting(name, TENANT, "portail", "Portail", mode=mode)
+    connect_noting_modes(town.hub, {**town.hub.current.directory.connections, name: portal}.values())
 
 
 def poller(town: Town, source: Source, heard: Heard | None = None) -> Poller:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event as hooks
 from sqlalchemy import select
 
 from bus.ledger import Ledger
@@ -32,6 +31,8 @@ from hub.storage.tables import (
 from schemas.event import Event
 from tests.hub.acceptance.test_accept import TOWN, Desk, consumes, origin, person, received, status
 from tests.support.acceptance import acceptance_of
+from tests.support.directories import connect
+from tests.support.statements import statements_to
 
 BY = "pirate"
 CLIENT = Origin(f"{TOWN}.{BY}", TOWN, frozenset({"*"}), (f"/{TOWN}/{BY}",))
@@ -125,16 +126,8 @@ def requested(desk: Desk) -> str:
 
 def statements(desk: Desk, act: Callable[[], Verdict]) -> tuple[Verdict, list[str]]:
     """What an act asks of the database, by the text of each statement."""
-    seen: list[str] = []
-
-    def note(*args: Any) -> None:
-        seen.append(args[2])
-
-    hooks.listen(desk.ledger.engine, "before_cursor_execute", note)
-    try:
+    with statements_to(desk.ledger.engine) as seen:
         return act(), seen
-    finally:
-        hooks.remove(desk.ledger.engine, "before_cursor_execute", note)
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
@@ -275,7 +268,7 @@ def test_a_refusal_inside_a_package_is_told_to_the_portal_as_a_step(town: Desk) 
 def test_a_request_that_nobody_treats_is_noted_and_one_that_its_office_reads_is_not(town: Desk) -> None:
     treated = town.submit(received("20"))[0]
     members = {one.name: replace(one, mode="observe") for one in town.directory.connections.values()}
-    town.acceptance.current.directory = Directory(members.values(), town.directory.catalogue, town.directory.tenants)
+    connect(town.acceptance.current, members.values())
     observed = town.submit(received("21"))[0]
 
     with town.ledger.reading() as tx:
@@ -337,9 +330,7 @@ def test_an_identifier_of_others_binds_marks_and_moves_nobody(town: Desk, verb: 
 def test_the_next_address_of_a_person_does_not_go_to_who_put_an_own_link_beside_their_card(town: Desk) -> None:
     members = {one.name: one for one in town.directory.connections.values()}
     spy = replace(members[f"{TOWN}.koha"], name=CLIENT.name, system=BY, label="Pirate")
-    town.acceptance.current.directory = Directory(
-        [*members.values(), spy], town.directory.catalogue, town.directory.tenants
-    )
+    connect(town.acceptance.current, [*members.values(), spy])
     say(town, _of_person("request", _named("C-1", own="vol-1"), "a"), CLIENT)
 
     news = moved("koha", "C-1", {}, "next")

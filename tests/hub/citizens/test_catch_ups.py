@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select
 
@@ -26,32 +23,15 @@ from hub.citizens.catch_ups import (
     wait_for_source,
 )
 from hub.storage.tables import catch_ups, citizen_links, citizens
+from tests.support.clock import Clock
 
 TOWN = "valbruyere"
 LIBRARY = f"{TOWN}.koha"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_780_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/hub.db" if sqlite else str(request.getfixturevalue("postgres").fresh_database())
-    made = Ledger(url, now=clock)
-    made.create()
-    yield made
-    made.close()
 
 
 def rows(ledger: Ledger) -> list[tuple[str, str, str, int, str]]:

@@ -21,6 +21,7 @@ from schemas.event import Event
 from schemas.manifest import Consumed
 from tests.hub.citizens import town as citizens_town
 from tests.hub.citizens.town import BLANCHE, TOWN, origin
+from tests.support.directories import connect
 
 ADDRESS, CONTACT = "citizen.address-changed", "citizen.contact-changed"
 READERS = ("publik", "koha", "famille")
@@ -50,8 +51,7 @@ class Readers(citizens_town.Town):
 
     def have(self, *members: ConnectionRouting, town: Any = None) -> None:
         """These are connected from now on."""
-        tenants = {TOWN: town} if town is not None else self.directory.tenants
-        self.acceptance.current.directory = Directory(members, self.directory.catalogue, tenants)
+        connect(self.acceptance.current, members, tenants={TOWN: town} if town is not None else None)
 
     def change(self, name: str, **changes: Any) -> None:
         """A connection is another from now on, or is new."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import event as database
 from sqlalchemy import select
 
 from bus.ledger import Ledger
@@ -14,6 +13,7 @@ from hub.operations.link_import import LinkImport
 from hub.operations.renumbering import Renumber
 from hub.storage.tables import catch_ups
 from tests.hub.citizens.town import BY, TOWN, Town, address, person, two
+from tests.support.statements import statements_to
 
 HEADER = "family_name;given_names;gender;birthdate;birthplace;system;id;confidential\n"
 BLANCHE = "Lœvenbruck;Blanche Marie;female;1991-11-23;93066;{system};{native};\n"
@@ -44,17 +44,8 @@ def test_a_link_that_an_event_made_for_somebody_who_was_known(town: Town) -> Non
 
 def test_no_link_no_question_and_no_statement(town: Town) -> None:
     town.say("publik", person("publik", "P-1"), new_address=address("rue des Lilas", "publik"))
-    statements: list[str] = []
-    engine = town.ledger.engine
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement)
-
-    database.listen(engine, "before_cursor_execute", note)
-    try:
+    with statements_to(town.ledger.engine) as statements:
         town.say("publik", named("publik", "P-1"), new_address=address("rue du Puits", "publik"))
-    finally:
-        database.remove(engine, "before_cursor_execute", note)
     assert statements
     assert not any("catch_ups" in one for one in statements)
     assert asked(town) == {}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from hub.routing.directory import ConnectionRouting, Directory
 from hub.storage.tables import catch_ups, citizens
 from schemas.errors import BusUnavailable, InvalidMessage
 from schemas.manifest import Consumed
+from tests.support.clock import Clock
 
 TOWN = "valbruyere"
 
@@ -63,26 +63,9 @@ class Told:
             return [tx.counter(f"told-{one}") for one in ids]
 
 
-class Clock:
-    now = 1_780_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/hub.db" if sqlite else str(request.getfixturevalue("postgres").fresh_database())
-    made = Ledger(url, now=clock)
-    made.create()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ from hub.journal.verify import verify_export
 from hub.privacy.export_page import person_page
 from hub.privacy.rights import MASKED, ErasureRefused, Rights
 from hub.requests.timeline import request_view
-from hub.routing.directory import Directory
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
     citizens,
@@ -52,6 +51,7 @@ from schemas.exchange import Evidence
 from schemas.manifest import Consumed
 from tests.hub.exchanges.test_corrections import CAF, DAY, IDENTITY, TOWN, World
 from tests.hub.exchanges.test_corrections import OTHER as ELSEWHERE
+from tests.support.directories import connect
 
 OPERATOR = Justification("mairie.dupont", "demande reçue au guichet")
 PORTAL = Origin(f"{TOWN}.portail", TOWN, frozenset({"*"}), (f"/{TOWN}/portail",), connection=True)
@@ -497,9 +497,7 @@ def test_the_number_of_a_household_is_told_erased_and_names_nobody(house: House)
 def test_nobody_is_named_by_the_number_of_a_household(house: House) -> None:
     town = house.directory.tenants[TOWN]
     household = replace(town, identifiers={"caf": "household"})
-    house.acceptance.current.directory = Directory(
-        house.directory.connections.values(), house.directory.catalogue, {TOWN: household}
-    )
+    connect(house.acceptance.current, house.directory.connections.values(), tenants={TOWN: household})
 
     with pytest.raises(InvalidMessage) as refused:
         house.rights.find_citizen_id(TOWN, reference=("caf", "1204"))
