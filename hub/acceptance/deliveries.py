@@ -320,7 +320,7 @@ class Deliveries:
             native = found.get((member.tenant, directory.reading_system(member), stored.order_key[2:]))
             for name, one in mine.items():
                 entry = given_again(book.digests, directory, stored.event, name, member, native, stored.seq, tx.now)
-                one.note(short(connection), entry)
+                one.note([short(connection)], entry)
             news.save()
         return overtaken, values.keys() - overtaken
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from hub.acceptance.mentions import DAY, values_of
 from hub.acceptance.rules import Reading
@@ -99,12 +99,13 @@ class Spoken:
         if found is None:
             given = project({self.name: {"value": self._value}}, granted_tree(consumed.fields)).get(self.name, {})
             part = given.get("value", self._value)
-            if isinstance(part, Mapping) and part is not self._value:
-                part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
-            said = {self.name: {"value": canonical(self.name, part, territory=self._territory)}}
-            found = self.whole if part is self._value else self._digests.of_view(0, said)
-            self._returned[consumed.fields] = found
+            found = self._returned[consumed.fields] = self.whole if part is self._value else self._partial(part)
         return found
+
+    def _partial(self, part: Any) -> str:
+        if isinstance(part, Mapping):
+            part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
+        return self._digests.of_view(0, {self.name: {"value": canonical(self.name, part, territory=self._territory)}})
 
 
 @dataclass(slots=True)
@@ -117,6 +118,16 @@ class Telling:
     kept: list[str] = field(default_factory=list)
     to: tuple[str, ...] = ()
     later: set[str] = field(default_factory=set)
+
+
+class _Reader(NamedTuple):
+    """`name`: under which it stands in a record; `pilot`: whether it may stand there as one that observes, too."""
+
+    name: str
+    pilot: bool
+    system: str
+    version: int
+    fields: tuple[str, ...]
 
 
 class Judge:
@@ -133,6 +144,7 @@ class Judge:
         self._news, self._now = reading.citizens.news, reading.tx.now
         self._overrule = reading.origin.internal and not again
         self._links: dict[str, str] = {}
+        self._readers: dict[str, _Reader] = self._directory.worked_out.setdefault(("readers", event.type), {})
         place = _place(reading.directory, reading.tenant)
         self.now = {name: self._news.of(citizen.id, name) for name in names}
         self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
@@ -166,7 +178,7 @@ class Judge:
     def _returns_its_view(self, said: Spoken, now: Now) -> bool:
         """Whether the origin was given only some of what is known now, and says it back."""
         for member in self._voices:
-            last = self.known[said.name].last(_name_of(member))
+            last = self.known[said.name].last(self._reader(member).name)
             if last is not None and has_now(last, now) and last[WHOLE] == said.whole:
                 return True
         return False
@@ -174,7 +186,7 @@ class Judge:
     def _is_stale(self, said: Spoken, now: Now) -> bool:
         """Whether the origin says what it said or was given before it could know better. What it says anew after it
         took what is known now is a change back, and news."""
-        names = {_name_of(m): m.name for m in self._voices} or {short(self._origin.name): self._origin.name}
+        names = {self._reader(m).name: m.name for m in self._voices} or {short(self._origin.name): self._origin.name}
         known, before = self.known[said.name], list[bool]()
         for name, connection in names.items():
             entries = known.entries(name)
@@ -201,7 +213,7 @@ class Judge:
         comes = self.waiting(said.name)
         if comes is None or said.effective or said.whole != comes.digest or self._overrule:
             return False
-        names = {short(self._origin.name), *map(_name_of, self._voices)}
+        names = {short(self._origin.name), *(self._reader(m).name for m in self._voices)}
         return any(self.coming[said.name].last(name) is not None for name in names)
 
     def _knows_what_comes(self, member: ConnectionRouting, name: str) -> bool:
@@ -218,7 +230,7 @@ class Judge:
         candidates = [*made.news, *(name for name, one in self.verdicts.items() if one == "same")]
         members += self._overtaken(made, candidates)
         relevant = {m.name: self._relevant(m, candidates) for m in members}
-        lacking = {m.name: lack for m in members if (lack := self._lacking(m, relevant[m.name]))}
+        lacking = self._lacking(members, relevant)
         poorer = [name for name, one in self.verdicts.items() if one == "poorer"]
         made.later |= {name for name in poorer if any(self._lacks_known(m, self.spoken[name]) for m in members)}
         made.later |= {name for name, one in self.verdicts.items() if one == "old" and self._origin_lacks(name)}
@@ -244,16 +256,32 @@ class Judge:
         seen = [name for name in names if self.spoken[name].sees(consumed)]
         return seen or [name for name in names if self.verdicts[name] == "news"]
 
-    def _lacking(self, member: ConnectionRouting, names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in names if self._lacks(member, self.spoken[name]))
+    def _lacking(
+        self, members: Iterable[ConnectionRouting], relevant: Mapping[str, Sequence[str]]
+    ) -> dict[str, tuple[str, ...]]:  # fmt: skip
+        """By connection, what it lacks of the fields of which it sees something. Those that share what they have, and
+        see the same, are judged once."""
+        judged, found = dict[tuple[Any, ...], bool](), dict[str, tuple[str, ...]]()
+        awaited = {name for name in self.spoken if self.waiting(name) is not None}
+        for member in members:
+            lack = []
+            for name in relevant[member.name]:
+                last = self._last(member, self.known[name])
+                key = name, id(last), self._shared(member)
+                if name in awaited or key not in judged:
+                    judged[key] = self._lacks(member, self.spoken[name], last)
+                if judged[key]:
+                    lack.append(name)
+            if lack:
+                found[member.name] = tuple(lack)
+        return found
 
-    def _lacks(self, member: ConnectionRouting, said: Spoken) -> bool:
+    def _lacks(self, member: ConnectionRouting, said: Spoken, last: Entry | None) -> bool:
         if self._knows_what_comes(member, said.name):
             return False
-        consumed = member.consumes[self._event.type]
-        last, view = self._last(member, self.known[said.name]), said.view(consumed)
         if last is None:
             return True
+        view = said.view(member.consumes[self._event.type])
         same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)  # it may read more since
         if same and (last[LINK] == self._link(member) or (last[HOW] == SAID and not last[LINK])):
             return self._is_of_another_day(member, said, last)
@@ -301,7 +329,7 @@ class Judge:
             if self._to_come and not is_dated(member, self._event.type):
                 continue
             given = {
-                entry[SEQ] for name in candidates for entry in self.known[name].entries(_name_of(member))
+                entry[SEQ] for name in candidates for entry in self.known[name].entries(self._reader(member).name)
                 if self._is_other(name, entry) and self._news.ended(member.name, entry[SEQ]) is None
             } | self._under_way_since_long(member, candidates)  # fmt: skip
             twice = self._twice(member, candidates) if given else ()
@@ -318,7 +346,7 @@ class Judge:
         """What is on its way to a reader and says what the event says, but for the last of it."""
         found = set[int]()
         for name in names:
-            entries = [one for one in self.known[name].entries(_name_of(member)) if one[HOW] != SAID]
+            entries = [one for one in self.known[name].entries(self._reader(member).name) if one[HOW] != SAID]
             same = [one[SEQ] for one in entries if one[SEQ] and not self._is_other(name, one)]
             found |= {seq for seq in same[:-1] if self._news.ended(member.name, seq) is None}
         return found
@@ -328,7 +356,7 @@ class Judge:
         more than that."""
         full, noted, keys = [], set[int](), set[str]()
         for name in names:
-            entries = self.known[name].entries(_name_of(member))
+            entries = self.known[name].entries(self._reader(member).name)
             if len(entries) >= KEPT and self._news.ended(member.name, entries[0][SEQ]) is None:
                 full.append(name)
                 noted |= {entry[SEQ] for entry in entries}
@@ -355,25 +383,41 @@ class Judge:
         values = values_of(stored.event)
         for name in values:
             known = self.known.get(name) or self._news.of(self._citizen.id, name)
-            known.take_back(_name_of(member), stored.seq)
+            known.take_back(self._reader(member).name, stored.seq)
         made.later |= values.keys() - set(candidates)
         return True
 
     def _is_under_way(self, member: ConnectionRouting, known: Known) -> bool:
-        last = known.last(_name_of(member))
+        last = known.last(self._reader(member).name)
         return last is not None and last[HOW] != SAID and self._news.ended(member.name, last[SEQ]) is None
 
     def _last(self, member: ConnectionRouting, known: Known) -> Entry | None:
-        name = _name_of(member)
-        last = known.last(name)
-        if member.mode == "pilot" and not _observes(member):
-            observed = known.last(OBSERVES + name)
+        reader = self._reader(member)
+        last = known.last(reader.name)
+        if reader.pilot:
+            observed = known.last(OBSERVES + reader.name)
             if observed is not None and (last is None or (observed[SEQ] or 0) > (last[SEQ] or 0)):
                 return observed
         return last
 
+    def _reader(self, member: ConnectionRouting) -> _Reader:
+        found = self._readers.get(member.name)
+        if found is None:
+            system, consumed = self._directory.reading_system(member), member.consumes.get(self._event.type)
+            granted = (consumed.version, consumed.fields) if consumed is not None else (0, ())
+            pilot = member.mode == "pilot" and not _observes(member)
+            found = self._readers[member.name] = _Reader(_name_of(member), pilot, system, *granted)
+        return found
+
+    def _shared(self, member: ConnectionRouting) -> tuple[int, tuple[str, ...], str]:
+        """What readers share that see the same and know the person by the same link."""
+        reader = self._reader(member)
+        return reader.version, reader.fields, self._link_in(reader.system)
+
     def _link(self, member: ConnectionRouting) -> str:
-        system = self._directory.reading_system(member)
+        return self._link_in(self._reader(member).system)
+
+    def _link_in(self, system: str) -> str:
         found = self._links.get(system)
         if found is None:
             native = self._reading.citizens.reference(self._citizen, system)
@@ -396,9 +440,8 @@ class Judge:
                 self._state_again(said, members, numbered, name in telling.kept, worth.get(name))
             else:
                 continue
-            for member in (self._directory.connections[one] for one in telling.to):
-                if name in telling.kept and name in self._relevant(member, telling.kept):
-                    self._note_given(said, member, numbered)
+            told = [self._directory.connections[one] for one in telling.to] if name in telling.kept else []
+            self._note_given(said, [m for m in told if name in self._relevant(m, telling.kept)], numbered)
             self._note_said(said, numbered, telling.to)
 
     def _state(
@@ -442,19 +485,23 @@ class Judge:
 
     def note_given(self, name: str, to: Iterable[str], numbered: Mapping[str, Any]) -> None:
         """These connections are given a field by the event whose number this holds, or will hold."""
-        for member in (self._directory.connections[one] for one in to):
-            self._note_given(self.spoken[name], member, numbered)
+        self._note_given(self.spoken[name], [self._directory.connections[one] for one in to], numbered)
 
-    def _note_given(self, said: Spoken, member: ConnectionRouting, numbered: Mapping[str, Any]) -> None:
-        now = self.known[said.name].now
-        assert now is not None
-        consumed = member.consumes[self._event.type]
-        entry: Entry = [
-            said.view(consumed), self._link(member), now.low, now.high, None, GIVEN, int(self._now), said.effective,
-            said.returned(consumed),
-        ]  # fmt: skip
-        self.known[said.name].note(_name_of(member), entry)
-        self._news.number(entry, SEQ, numbered)
+    def _note_given(
+        self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any]
+    ) -> None:  # fmt: skip
+        """Those who see the same under the same link share one entry."""
+        alike: dict[tuple[Any, ...], list[ConnectionRouting]] = {}
+        for member in members:
+            alike.setdefault(self._shared(member), []).append(member)
+        for (_, _, link), some in alike.items():
+            now, consumed = self.known[said.name].now, some[0].consumes[self._event.type]
+            assert now is not None
+            entry: Entry = [
+                said.view(consumed), link, now.low, now.high, None, GIVEN, int(self._now), said.effective,
+                said.returned(consumed), numbered,
+            ]  # fmt: skip
+            self.known[said.name].note([self._reader(m).name for m in some], entry)
 
     def _note_said(self, said: Spoken, numbered: Mapping[str, Any], told: Collection[str]) -> None:
         """Who said it has it. Where that is known already nothing is written."""
@@ -465,17 +512,16 @@ class Judge:
             consumed = member.consumes.get(self._event.type)
             if member.name not in told:
                 view = said.view(consumed) if consumed is not None else said.whole
-                spoken[_name_of(member)] = (view, self._link(member))
+                spoken[self._reader(member).name] = (view, self._link(member))
             else:
-                spoken.pop(_name_of(member), None)
+                spoken.pop(self._reader(member).name, None)
         for name, (view, link) in spoken.items():
             last = self.known[said.name].last(name)
             if last is not None and last[VIEW] == view and last[LINK] == link:
-                self.known[said.name].say_again(last, said.low, said.high)
+                self.known[said.name].say_again(name, last, said.low, said.high)
                 continue
             entry: Entry = [view, link, said.low, said.high, None, SAID, int(self._now), said.effective, said.whole]
-            self.known[said.name].note(name, entry)
-            self._news.number(entry, SEQ, numbered)
+            self.known[said.name].note([name], [*entry, numbered])
 
 
 def has_now(last: Entry, now: Now) -> bool:

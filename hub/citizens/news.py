@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from operator import is_
 from typing import Any
 
@@ -24,12 +25,15 @@ from sqlalchemy import select
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
 from bus.tables import OPEN
-from hub.storage.person_keys import PersonKeys
+from hub.storage.person_keys import PersonKey, PersonKeys
 from hub.storage.tables import citizen_news, citizens
 
 Entry = list[Any]
-"""What a reader was given or said: see the places below. JSON, and so a list."""
+"""What a reader was given or said: see the places below. JSON, and so a list. Readers of a record share what is the
+same: `_Record.alter` changes it for one of them."""
+Entries = tuple[Entry, ...]
 VIEW, LINK, LOW, HIGH, SEQ, HOW, AT, EFFECTIVE, WHOLE = range(9)
+_WIDTH = WHOLE + 1  # one that was not written yet has behind these what will hold its number
 # Digests: VIEW of what the reader sees, LINK of the identifier under which it is told, WHOLE of the value that it would
 # say by itself. LOW, HIGH: between them lies the date of the value; SEQ: of the event; AT: when, in seconds.
 GIVEN, SAID, BOTH = "g", "s", "b"  # both: given, and then said by who was given it
@@ -105,7 +109,8 @@ def base_of(field_name: str) -> str:
 
 
 class Digests:
-    """The digests of views and links, and of who is in a pilot, under a key that is the hub's."""
+    """The digests of views and links, and of who is in a pilot: BLAKE2b (RFC 7693, keyed) under a key that is the
+    hub's."""
 
     def __init__(self, pepper: bytes) -> None:
         self._key = hmac.digest(pepper, b"unefois news of readers", "sha256")
@@ -124,7 +129,7 @@ class Digests:
         return self._digest(f"pilot {system} {native_id}".encode(), _PILOT)
 
     def _digest(self, content: bytes, size: int) -> str:
-        return base64.b64encode(hmac.digest(self._key, content, "sha256")[:size]).decode()
+        return base64.b64encode(blake2b(content, digest_size=size, key=self._key).digest()).decode()
 
 
 @dataclass(slots=True)
@@ -158,7 +163,7 @@ class _Record:
     citizen_id: str
     at: float = 0.0
     now: Now | None = None
-    of: dict[str, list[Entry]] = field(default_factory=dict)
+    of: dict[str, Entries] = field(default_factory=dict)
     over: list[list[Any]] = field(default_factory=list)
     home: list[Any] | None = None
     along: list[list[Any]] = field(default_factory=list)
@@ -169,7 +174,9 @@ class _Record:
         kept = orjson.loads(plain if plain[:1] == b"{" else zlib.decompress(plain))
         now = kept.get("now")
         entries = kept["entries"]
-        of = {who: [[*entries[place]] for place in places] for who, places in kept["of"].items()}
+        of = dict[str, Entries]()
+        for names, places in kept["of"]:
+            of |= dict.fromkeys(names, tuple([entries[place] for place in places]))
         made = _Record(citizen_id, at, None, of, kept.get("over", []), kept.get("home"))
         made.along = kept.get("along", [])
         if now is not None:
@@ -182,31 +189,50 @@ class _Record:
         for who in [*self.of]:
             start = began.get(who.removeprefix(OBSERVES), 0)
             if start:
-                self._leave(who, [entry for entry in self.of[who] if (entry[SEQ] or 0) > start])
+                self._leave(who, tuple(entry for entry in self.of[who] if (entry[SEQ] or 0) > start))
 
     def drop(self, who: str, which: Callable[[Entry], bool]) -> int:
         """Forget such entries of a reader; how many."""
-        entries = self.of.get(who, [])
-        left = [entry for entry in entries if not which(entry)]
+        entries = self.of.get(who, ())
+        left = tuple(entry for entry in entries if not which(entry))
         if len(left) < len(entries):
             self._leave(who, left)
             self.changed = True
         return len(entries) - len(left)
 
-    def _leave(self, who: str, entries: list[Entry]) -> None:
+    def alter(self, who: str, entry: Entry, changes: Mapping[int, Any]) -> None:
+        """Of this reader alone: others may share the entry."""
+        made = [*entry]
+        for place, value in changes.items():
+            made[place] = value
+        self.of[who] = tuple(made if one is entry else one for one in self.of[who])
+        self.changed = True
+
+    def _leave(self, who: str, entries: Entries) -> None:
         if entries:
             self.of[who] = entries
         else:
             del self.of[who]
 
     def plain(self) -> bytes:
-        # Readers that are granted the same are given the same: each entry stands once.
-        entries = dict[tuple[Any, ...], int]()
-        of = {
-            who: [entries.setdefault(tuple(entry), len(entries)) for entry in mine[-KEPT:]]
-            for who, mine in self.of.items()
-        }
-        kept: dict[str, Any] = {"entries": [*entries], "of": of}
+        # Readers that are granted the same are given the same, and share it.
+        sharing = dict[int, tuple[Entries, list[str]]]()
+        for who, mine in self.of.items():
+            sharing.setdefault(id(mine), (mine, []))[1].append(who)
+        met, entries, of = dict[int, int](), list[Entry](), dict[tuple[int, ...], list[str]]()
+        for mine, names in sharing.values():
+            places = []
+            for entry in mine:
+                if len(entry) > _WIDTH:
+                    entry[SEQ] = entry.pop()["seq"]
+            for entry in mine[-KEPT:]:
+                place = met.get(id(entry))
+                if place is None:
+                    place = met[id(entry)] = len(entries)
+                    entries.append(entry)
+                places.append(place)
+            of.setdefault(tuple(places), []).extend(names)
+        kept: dict[str, Any] = {"entries": entries, "of": [[names, places] for places, names in of.items()]}
         if self.now is not None:
             kept["now"] = self.now.row()
         if self.over:
@@ -237,12 +263,12 @@ class Known:
         found = [r.now for r in self.records if r.now is not None and (r.citizen_id, r.at) not in heeded]
         return max(found, key=lambda now: (now.high, now.seq)) if found else None
 
-    def entries(self, who: str) -> list[Entry]:
-        """What a reader was given or said, oldest first. Not to be changed."""
+    def entries(self, who: str) -> Entries:
+        """What a reader was given or said, oldest first."""
         if len(self.records) == 1:
-            return self.own.of.get(who, [])
+            return self.own.of.get(who, ())
         found = [entry for record in self.records for entry in record.of.get(who, ())]
-        return sorted(found, key=lambda entry: (entry[SEQ] or 0, entry[AT]))
+        return tuple(sorted(found, key=lambda entry: (entry[SEQ] or 0, entry[AT])))
 
     def last(self, who: str) -> Entry | None:
         entries = self.entries(who)
@@ -278,30 +304,29 @@ class Known:
         self.own.over = [[record.citizen_id, record.at] for record in self.records[1:]]
         self.own.changed = True
 
-    def note(self, who: str, entry: Entry) -> None:
-        """A reader was given this, or said it."""
-        entries = self.own.of.setdefault(who, [])
-        entries.append(entry)
-        if len(entries) > 1 and entry[SEQ] and (entries[-2][SEQ] or 0) > entry[SEQ]:
-            entries.sort(key=lambda one: one[SEQ] or 0)  # a delivery that is tried again
-        del entries[: -2 * KEPT]  # what was to come is read beside what is known now, before it is one record
+    def note(self, names: Iterable[str], entry: Entry) -> None:
+        """Readers were given this, or said it. Behind the entry may stand what will hold the number of its event as
+        `seq`, when it is written."""
+        sharing = dict[int, tuple[Entries, Entries]]()  # those who share what was before share this
+        for who in names:
+            before = self.own.of.get(who, ())
+            if id(before) not in sharing:
+                sharing[id(before)] = before, _with(before, entry)
+            self.own.of[who] = sharing[id(before)][1]
         self.own.changed = True
 
     def drop(self, names: Iterable[str], which: Callable[[Entry], bool]) -> int:
         """Forget such entries of these readers in this person's own record; how many."""
         return sum(self.own.drop(who, which) for who in names)
 
-    def say_again(self, entry: Entry, low: float, high: float) -> None:
+    def say_again(self, who: str, entry: Entry, low: float, high: float) -> None:
         """A reader says this itself, perhaps with a newer date."""
-        newer, given = low > entry[HIGH], entry[HOW] == GIVEN
-        if not (newer or given):
-            return
-        if newer:
-            entry[LOW], entry[HIGH] = low, high
-        if given:
-            entry[HOW] = BOTH
-        for record in self.records:
-            record.changed |= any(entry is one for entries in record.of.values() for one in entries)
+        changes: dict[int, Any] = {LOW: low, HIGH: high} if low > entry[HIGH] else {}
+        if entry[HOW] == GIVEN:
+            changes[HOW] = BOTH
+        for record in self.records if changes else ():
+            if any(one is entry for one in record.of.get(who, ())):
+                record.alter(who, entry, changes)
 
     def take_back(self, who: str, seq: int) -> Entry | None:
         """The reader did not take what it was given by this event; what was before stands again. What it said itself
@@ -311,11 +336,18 @@ class Known:
             if entry is None:
                 continue
             if entry[HOW] == BOTH:
-                entry[HOW], record.changed = SAID, True
+                record.alter(who, entry, {HOW: SAID})
                 return None
             record.drop(who, partial(is_, entry))
             return entry
         return None
+
+
+def _with(before: Entries, entry: Entry) -> Entries:
+    made = (*before, entry)
+    if before and entry[SEQ] and (before[-1][SEQ] or 0) > entry[SEQ]:
+        made = tuple(sorted(made, key=lambda one: one[SEQ] or 0))  # a delivery that is tried again
+    return made[-2 * KEPT :]  # what was to come is read beside what is known now, before it is one record
 
 
 class KnownNews:
@@ -329,6 +361,7 @@ class KnownNews:
         self._tx, self._keys, self.digests, self._new = tx, keys, digests, new
         self._known: dict[tuple[str, str], Known] = {}
         self._wrapped: dict[str, bytes] = {}
+        self._unwrapped: dict[str, PersonKey] = {}
         self._gone: set[str] = set()
         self._began: Mapping[str, int] = {}
         self._noted: list[tuple[Any, int | str, Mapping[str, Any]]] = []
@@ -348,13 +381,15 @@ class KnownNews:
         for whole, name in unread:
             self._known[(whole, name)] = Known(_Record(whole), name)
         rows = _READ[self._tx.sql.dialect.name].send(self._tx.sql, told=unread).all()
-        keys = {row.id: bytes(row.wrapped) for row in rows if not row.field and row.wrapped is not None}
-        self._gone |= {row.id for row in rows if not row.field and row.wrapped is None}
-        self._wrapped |= keys
+        for row in rows:
+            if not row.field and row.wrapped is not None:
+                self._wrapped[row.id] = bytes(row.wrapped)
+            elif not row.field:
+                self._gone.add(row.id)
         for row in rows:
             if not row.field:
                 continue
-            plain = self._opened(row.id, row.field, bytes(row.sealed), keys)
+            plain = self._opened(row.id, row.field, bytes(row.sealed))
             if plain is None:
                 continue
             known, record = self._known[(row.whole, row.field)], _Record.read(row.id, row.at, plain)
@@ -381,13 +416,13 @@ class KnownNews:
         for record in known.records:
             for who, entries in record.of.items():
                 for entry in entries:
-                    to.note(who, entry)
+                    to.note([who], entry)
             if record.at:
                 self._dropped.append((record.citizen_id, source))
         self._known[(citizen_id, source)] = Known(_Record(citizen_id), source)
 
     def number(self, place: Any, name: int | str, numbered: Mapping[str, Any]) -> None:
-        """An entry or a `Now` gets the number of its event when it is written: `numbered["seq"]`."""
+        """A `Now`, or who moved along, gets the number of its event when it is written: `numbered["seq"]`."""
         self._noted.append((place, name, numbered))
 
     def ended(self, connection: str, seq: int | None) -> float | None:
@@ -458,14 +493,20 @@ class KnownNews:
     def _sealed(self, citizen_id: str, name: str, plain: bytes) -> bytes | None:
         if self._keys is None:
             return plain
-        key = self._wrapped.get(citizen_id)
-        return self._keys.seal_with(key, (citizen_id, plain, _context(citizen_id, name))) if key is not None else None
+        key = self._key_of(self._keys, citizen_id)
+        return key.seal(plain, _context(citizen_id, name)) if key is not None else None
 
-    def _opened(self, citizen_id: str, name: str, sealed: bytes, keys: Mapping[str, bytes]) -> bytes | None:
+    def _opened(self, citizen_id: str, name: str, sealed: bytes) -> bytes | None:
         if self._keys is None:
             return sealed if sealed[:1] in (b"{", _ZLIB) else None
-        key = keys.get(citizen_id)
-        return self._keys.open_with(key, (citizen_id, sealed, _context(citizen_id, name))) if key is not None else None
+        key = self._key_of(self._keys, citizen_id)
+        return key.open(sealed, _context(citizen_id, name)) if key is not None else None
+
+    def _key_of(self, keys: PersonKeys, citizen_id: str) -> PersonKey | None:
+        found, wrapped = self._unwrapped.get(citizen_id), self._wrapped.get(citizen_id)
+        if found is None and wrapped is not None:
+            found = self._unwrapped[citizen_id] = keys.key_of(citizen_id, wrapped)
+        return found
 
 
 def _context(citizen_id: str, name: str) -> bytes:
@@ -532,7 +573,7 @@ class NewsBook:
                     who = short(connection)
                     entry = one.take_back(who, seq)
                     if entry is not None and observed:
-                        one.note(OBSERVES + who, entry)
+                        one.note([OBSERVES + who], entry)
         news.save()
         if members:
             self.take_back_of(tx, members, observed=observed)
@@ -545,7 +586,7 @@ class NewsBook:
             for record in one.records:
                 for entry in record.of.get(short(connection), ()):
                     if entry[SEQ] == seq:
-                        entry[LINK], record.changed = link, True
+                        record.alter(short(connection), entry, {LINK: link})
         news.save()
 
     def renumber(
@@ -556,9 +597,10 @@ class NewsBook:
         for some in parts(sorted(ids)):
             news, known = self.known(tx, some)
             for record in (record for one in known for record in one.records):
-                for entry in (entry for who in readers for entry in record.of.get(who, ())):
-                    if entry[LINK] in changed:
-                        entry[LINK], record.changed = changed[entry[LINK]], True
+                for who in readers & record.of.keys():
+                    for entry in record.of[who]:
+                        if entry[LINK] in changed:
+                            record.alter(who, entry, {LINK: changed[entry[LINK]]})
             news.save()
 
     def forget(self, tx: Transaction, ids: Sequence[str], names: Collection[str]) -> None:

@@ -167,6 +167,7 @@ class Citizens:
         self._natives: dict[tuple[str, str], str] = {}  # by citizen and system, under which that system is told
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._pivots_of: dict[int, tuple[Person, str | None]] = {}
+        self._keys_of: dict[int, tuple[Person, list[tuple[str, str, str]]]] = {}
 
     def prefetch(
         self, tenant: str, people: Sequence[Person], values: Iterable[Said] = (), along: Sequence[Person] = ()
@@ -360,7 +361,11 @@ class Citizens:
 
     def _keys(self, tenant: str, person: Person) -> list[tuple[str, str, str]]:
         """The identifiers by which a record names its person: none of their household."""
-        return [(tenant, r["system"], r["id"]) for r in self._numbers.parted(tenant, person)[0]]
+        found = self._keys_of.get(id(person))
+        if found is None:
+            keys = [(tenant, one["system"], one["id"]) for one in self._numbers.parted(tenant, person)[0]]
+            found = self._keys_of[id(person)] = (person, keys)
+        return found[1]
 
     def _having(self, tenant: str, pivot: str | None) -> list[str]:
         return self._pivots.get((tenant, pivot), []) if pivot is not None else []

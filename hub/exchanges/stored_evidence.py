@@ -49,7 +49,7 @@ class HeldEvidence:
         row = _FIND.run(tx.sql, citizen_id=citizen_id, place=place, since=since, now=tx.now).first()
         if row is None or row.wrapped is None:
             return None
-        plain = self._keys.open_with(bytes(row.wrapped), (citizen_id, bytes(row.sealed), place.encode()))
+        plain = self._keys.key_of(citizen_id, bytes(row.wrapped)).open(bytes(row.sealed), place.encode())
         return _held(orjson.loads(plain))
 
     def store(self, tx: Transaction, citizen_id: str, place: str, held: Held, *, until: float) -> None:

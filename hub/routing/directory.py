@@ -136,6 +136,8 @@ class Directory:
                 self._voices.setdefault(name, []).append(member)
             if member.tenant in self._sectors:
                 self._sectors[member.tenant][member.system] = tenants[member.tenant].linked_with(member.sector)
+        self.worked_out: dict[Any, Any] = {}
+        """What others make of it, and find again as long as it stands."""
         self._by_client = {(m.tenant, m.client): m for m in self.connections.values() if m.client}
         self._identifiers = {slug: self._declared(slug, tenant) for slug, tenant in tenants.items()}
         self._households = {

@@ -40,6 +40,20 @@ class KeyDestroyed(HubError):
         super().__init__("the key of this person was destroyed: nothing more may be kept about them under this id")
 
 
+class PersonKey:
+    """The key of one person, unwrapped."""
+
+    def __init__(self, aead: AESGCM) -> None:
+        self._aead = aead
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        return encrypt_bytes(self._aead, plain, context)
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Raises ConfigError when it is not what was sealed there."""
+        return _decrypt(self._aead, sealed, context)
+
+
 class PersonKeys:
     """Seals and opens for one person (AES-256-GCM). `master`: 32 bytes that wrap every key.
 
@@ -76,19 +90,13 @@ class PersonKeys:
             for citizen_id, sealed, context in items
         ]
 
-    def open_with(self, wrapped: bytes, item: Item) -> bytes:
-        """As `open`, by a caller who read `person_keys.wrapped` of the person together with what was sealed."""
-        citizen_id, sealed, context = item
-        return _decrypt(self._unwrap(citizen_id, wrapped), sealed, context)
-
-    def seal_with(self, wrapped: bytes, item: Item) -> bytes:
-        """As `seal`, by a caller who read `person_keys.wrapped` of the person."""
-        citizen_id, plain, context = item
-        return encrypt_bytes(self._unwrap(citizen_id, wrapped), plain, context)
+    def key_of(self, citizen_id: str, wrapped: bytes) -> PersonKey:
+        """For a caller who read `person_keys.wrapped` of the person together with what was sealed. Not to be kept: the
+        person may be erased. Raises ConfigError as `open` does."""
+        return PersonKey(self._unwrap(citizen_id, wrapped))
 
     def wrapped(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
-        """The wrapped key of each of these people, for `seal_with` and `open_with`, made at first use; None for who was
-        erased."""
+        """The wrapped key of each of these people, for `key_of`, made at first use; None for who was erased."""
         return self._wrapped(tx, ids)
 
     def check(self, citizen_id: str, wrapped: bytes) -> None:

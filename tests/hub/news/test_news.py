@@ -418,8 +418,8 @@ def test_who_knows_nothing_any_more_and_then_began_anew_is_read_as_anybody(ledge
         news = book.session(tx)
         known = news.of("somebody", "new_address")
         for seq, how in ((5, GIVEN), (6, SAID)):
-            known.note("koha", [f"view {seq}", "", 0.0, 0.0, seq, how, 0, None, ""])
-        known.note("publik", ["view 6", "", 0.0, 0.0, 6, SAID, 0, None, ""])
+            known.note(["koha"], [f"view {seq}", "", 0.0, 0.0, seq, how, 0, None, ""])
+        known.note(["publik"], ["view 6", "", 0.0, 0.0, 6, SAID, 0, None, ""])
         news.drop_overwritten(TOWN, known)
         news.save()
 
