@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,6 +36,7 @@ from hub.documents import access
 from hub.requests.repository import Request, note_unread
 from hub.routing.directory import CurrentDirectory, Directory
 from hub.settings.model import Limits
+from hub.storage.keyed_digest import keyed_digest
 from schemas.errors import BusUnavailable, InvalidMessage
 from schemas.event import Event, Submitted
 from schemas.registry import Registry
@@ -193,7 +193,7 @@ class Acceptance:
 
     def keyed(self, digest: bytes) -> bytes:
         """The digest of an event as the door keeps it: what an event says may be short, and guessed from its digest."""
-        return hmac.digest(self._pepper, digest, "sha256")
+        return keyed_digest(self._pepper, digest)
 
     def _checked(self, origin: Origin, item: object, read: bool, words: bool) -> Submitted:
         if isinstance(item, InvalidMessage):

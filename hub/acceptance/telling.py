@@ -479,9 +479,9 @@ class Judge:
         return master is not None and self._directory.system_of(self._origin.name) == master
 
     def _views(self, said: Spoken, members: Iterable[ConnectionRouting]) -> list[str]:
-        readers = (m for some in (members, self._voices) for m in some)
-        seen = (said.view(m.consumes[self._event.type]) for m in readers if self._event.type in m.consumes)
-        return [*dict.fromkeys(seen)]
+        readers = (m for some in (members, self._voices) for m in some if self._event.type in m.consumes)
+        alike = {(one.version, one.fields): m for m in readers for one in (self._reader(m),)}
+        return [*dict.fromkeys(said.view(m.consumes[self._event.type]) for m in alike.values())]
 
     def note_given(self, name: str, to: Iterable[str], numbered: Mapping[str, Any]) -> None:
         """These connections are given a field by the event whose number this holds, or will hold."""

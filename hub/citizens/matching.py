@@ -8,7 +8,6 @@ changed order, and a place that says otherwise are always a question.
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from typing import Any, Literal
 from rapidfuzz.distance import OSA
 
 from hub.citizens.frequency import frequent_names
+from hub.storage.keyed_digest import keyed_digest
 from schemas.communes import Communes, shipped_communes
 from schemas.identities import certain_part, given_names, is_no_name, is_presumed
 from schemas.names import fold_name
@@ -185,7 +185,7 @@ def blocking_keys(form: Form, pepper: bytes, scope: str) -> Iterator[str]:
     if form.date.count("-") == _DATE_PARTS - 1:
         keys += [("day", form.date, initial) for initial in sorted({stem[:1], first[:1]})]
     for key in keys:
-        yield hmac.digest(pepper, "\x1f".join((scope, *key)).encode(), "sha256").hex()[:32]
+        yield keyed_digest(pepper, "\x1f".join((scope, *key)).encode()).hex()[:32]
 
 
 @lru_cache(maxsize=16_384)

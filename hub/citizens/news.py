@@ -10,12 +10,10 @@ out.
 from __future__ import annotations
 
 import base64
-import hmac
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b
 from operator import is_
 from typing import Any
 
@@ -25,6 +23,7 @@ from sqlalchemy import select
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
 from bus.tables import OPEN
+from hub.storage.keyed_digest import keyed_digest
 from hub.storage.person_keys import PersonKey, PersonKeys
 from hub.storage.tables import citizen_news, citizens
 
@@ -109,11 +108,10 @@ def base_of(field_name: str) -> str:
 
 
 class Digests:
-    """The digests of views and links, and of who is in a pilot: BLAKE2b (RFC 7693, keyed) under a key that is the
-    hub's."""
+    """The digests of views and links, and of who is in a pilot, under a key that is the hub's."""
 
     def __init__(self, pepper: bytes) -> None:
-        self._key = hmac.digest(pepper, b"unefois news of readers", "sha256")
+        self._key = keyed_digest(pepper, b"unefois news of readers")
 
     def of_view(self, version: int, said: Any) -> str:
         """Of what a reader is shown: `said` is JSON. `version`: of the event that it reads; 0 for the whole value, as
@@ -129,7 +127,7 @@ class Digests:
         return self._digest(f"pilot {system} {native_id}".encode(), _PILOT)
 
     def _digest(self, content: bytes, size: int) -> str:
-        return base64.b64encode(blake2b(content, digest_size=size, key=self._key).digest()).decode()
+        return base64.b64encode(keyed_digest(self._key, content)[:size]).decode()
 
 
 @dataclass(slots=True)

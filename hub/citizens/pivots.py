@@ -7,10 +7,10 @@ it begins with UNSURE: it identifies nobody, and whoever has the same is a quest
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from typing import Any
 
+from hub.storage.keyed_digest import keyed_digest
 from schemas.identities import certain_part, is_no_name
 from schemas.names import fold_name
 
@@ -27,7 +27,7 @@ def pivot_of(identity: Mapping[str, Any], pepper: bytes, sectors: str = "") -> s
     if len(names) < 2 or not born or not any(names):
         return None
     parts = [*names, *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry"))]
-    digest = hmac.digest(pepper, "\x1f".join([*parts, sectors] if sectors else parts).encode(), "sha256").hex()
+    digest = keyed_digest(pepper, "\x1f".join([*parts, sectors] if sectors else parts).encode()).hex()
     sure = len(born) == _DAY and certain_part(born) == born and not any(map(is_no_name, map(str, told)))
     return digest if sure else UNSURE + digest[: -len(UNSURE)]
 
@@ -38,7 +38,7 @@ def in_use_of(identity: Mapping[str, Any] | None, pepper: bytes, pivot: str | No
     name = fold_name(str((identity or {}).get("preferred_name") or ""))
     if identity is None or pivot is None or name in ("", fold_name(str(identity.get("family_name", "")))):
         return None
-    return hmac.digest(pepper, f"in use\x1f{pivot}\x1f{name}".encode(), "sha256").hex()[:16]
+    return keyed_digest(pepper, f"in use\x1f{pivot}\x1f{name}".encode()).hex()[:16]
 
 
 def is_unsure(pivot: str) -> bool:
