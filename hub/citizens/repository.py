@@ -243,6 +243,9 @@ class Citizens:
         """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved; and
         where one identifier names two of them, or of those only named `along`, who cannot be one person."""
         self._check_one_each(tenant, [*people, *along])
+        if len(people) == 1:
+            self._place(tenant, people[0])
+            return
         new: dict[tuple[str, str, str], object] = {}
         alike: dict[str, dict[object, set[str]]] = {}  # by identity: who has it, and the systems that know them
         for person in people:
