@@ -209,7 +209,7 @@ def by_number(system: str, who: str, **more: Any) -> dict[str, Any]:
 
 def knows(town: Neighbours, package: str) -> str:
     """Where a package holds Aude to live: what it took or said last. What it took or said of a day to come it holds
-    from that day, unless it takes or says something else before that is news."""
+    from that day, unless it takes or says something else before, or says the same again and that is news."""
     name, heard = f"{TOWN}.{package}", list[tuple[float, int, Event]]()
     with town.ledger.reading() as tx:
         seqs = list(tx.sql.execute(text("SELECT seq FROM events ORDER BY seq")).scalars())
@@ -227,7 +227,7 @@ def knows(town: Neighbours, package: str) -> str:
         if starts > at:
             later, begins = street, starts
             continue
-        holds = street
-        if seq not in town.echoes:
+        if street != holds or (seq not in taken and seq not in town.echoes):
             begins = float("inf")
+        holds = street
     return later if begins <= town.clock.now else holds
