@@ -301,7 +301,7 @@ class Known:
                 continue
             left = [entry for entry in entries if not any(entry is one for one in moved)]
             place = next((n for n, entry in enumerate(left) if any(entry is one for one in given)), len(left))
-            earlier = [[*one[:SEQ], first - 0.5 if first else one[SEQ], *one[SEQ + 1 :]] for one in moved]
+            earlier = [[*one[:SEQ], first - 1 if first else one[SEQ], *one[SEQ + 1 :]] for one in moved]
             record.of[who], record.changed = [*left[:place], *earlier, *left[place:]], True
 
     def say_again(self, entry: Entry, low: float, high: float) -> None:
