@@ -143,7 +143,10 @@ def _again(event: Event, reading: Reading, original: Restated) -> Understood:
     facts = reading.facts(event, citizen=citizen, marked=citizen.confidential or original.confidential)
     route = reading.directory.route(replace(facts, procedure=original.procedure, intakes=original.intakes))
     begins = comes_at(event, reading.zone, reading.tx.now)
-    judge = Judge(reading, citizen, event, values_of(event), again=original.mover is None, to_come=begins is not None)
+    judge = Judge(
+        reading, citizen, event, values_of(event), again=original.mover is None, to_come=begins is not None,
+        by=original.said_by,
+    )  # fmt: skip
     if original.mover is not None:
         return _along(event, reading, original, citizen, judge, understood, route, begins)
     at_once = _at_once(reading, event, route, begins)

@@ -117,7 +117,8 @@ def say_along(
         )  # fmt: skip
         facts = Restated(
             one.citizen.id, request.procedure if request else None, request.intakes if request else (),
-            request.confidential if request else False, mover=mover.id, told=frozenset(knows), by=numbered,
+            request.confidential if request else False, mover=mover.id, said_by=reading.origin.name,
+            told=frozenset(knows), by=numbered,
         )  # fmt: skip
         reading.along.append((said, facts))
         moved.append(one.citizen.id)
