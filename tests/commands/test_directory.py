@@ -191,6 +191,38 @@ def test_running_processes_take_a_reload_and_a_signal_and_one_that_is_killed_in_
             process.kill()
 
 
+EARLY = """
+import os, pathlib, signal, sys
+from hub import wiring
+opened = wiring.open_hub
+def open_hub(config):
+    found = opened(config)
+    (pathlib.Path(config).parent / "later.toml").replace(config)
+    os.kill(os.getpid(), signal.SIGHUP)
+    return found
+wiring.open_hub = open_hub
+from commands.main import main
+main()
+"""
+
+
+def test_a_signal_that_comes_while_a_process_starts_is_heeded_once_it_has(place: Place) -> None:
+    """It has read its files already when they change."""
+    place.files("one", "famille")
+    later, path = place.files("later", "famille", "ecole"), place.folder / "one.toml"
+    for one in (path, later):
+        listening = f'bus = "embedded"\nlisten = {{ port = {_port()} }}'
+        one.write_text(one.read_text("utf-8").replace('bus = "embedded"', listening), encoding="utf-8")
+    command = [sys.executable, "-c", EARLY, "gateway", "--config", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        _until(lambda: process.poll() is not None or [one["directory"] for one in _running(place)] == [2])
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait(10)
+
+
 def _start(role: str, path: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", PROGRAM, role, "--config", str(path)]
     with (path.parent / "processes.log").open("ab") as log:
