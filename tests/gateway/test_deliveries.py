@@ -607,7 +607,7 @@ def test_a_bus_that_carries_is_given_nothing_of_a_pulling_package(open_house: Op
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"{", b"[]", b"[1]", b'[{"number": 1}]', b'{"outcome": NaN}', b"\xff", b"null"]
+    "garbage", [b"", b"{", b"[[]]", b"[1]", b'[{"number": 1}]', b'{"outcome": NaN}', b"\xff", b"null"]
 )
 def test_garbage_is_refused_and_changes_nothing(open_house: Open, tmp_path: Path, garbage: bytes) -> None:
     house = pulling_house(open_house, tmp_path)
