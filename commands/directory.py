@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from schemas.fault import Fault
 
 _MOST = 10_000  # characters of a secret
+README = "README.md"
 
 
 def connection_reload(
@@ -37,12 +38,13 @@ def connection_reload(
     ] = None,
     config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Make the directory what the settings, procedures and grants say now, in all processes at once; all or nothing."""
+    """Make the directory what the settings, procedures and grants say now, in all processes at once; all or nothing.
+    What a README lacks is told and hinders nothing: no process reads it."""
     faults = [fault for fault in declared_faults(config) if not fault.warning]
-    if faults:
-        for fault in faults:
-            sys.stderr.write(f"{fault}\n")
-        sys.stderr.write(f"unefois: {len(faults)} fault(s): nothing is changed\n")
+    for fault in faults:
+        sys.stderr.write(f"{fault}\n")
+    if stopping := sum(Path(fault.file).name != README for fault in faults):
+        sys.stderr.write(f"unefois: {stopping} fault(s): nothing is changed\n")
         raise typer.Exit(1)
 
     def act(hub: Hub) -> DirectoryChange:

@@ -171,6 +171,8 @@ def _run(
     only: Sequence[str] | None = None,
     metrics_port: int = 0,
 ) -> None:
+    asked = threading.Event()  # before anything that takes its time: who is told to read again must not end by it
+    signal.signal(signal.SIGHUP, lambda *_: asked.set())
     from hub.operations import metrics
     from hub.operations.logs import configure_logs
     from hub.wiring import open_hub
@@ -182,6 +184,8 @@ def _run(
         raise ConfigError("the embedded bus lives in one process: run `unefois serve`", key="bus")
     hub.prepare(takes_files=relay and workers and gateway)
     signal.signal(signal.SIGHUP, lambda *_: hub.ask_for_files())
+    if asked.is_set():
+        hub.ask_for_files()
     sys.setswitchinterval(_TURN)
     # What was made until now stays, and what events are made of has no cycles: to look for them at every 700 objects
     # takes a seventh of the time of a batch.

@@ -205,6 +205,7 @@ class Hub:
             tuple[str, str], tuple[object, ...]
         ] = {}  # `worker`, `poller`, `asker` or `answers`, and a name: as what
         self._ends: dict[tuple[str, str], threading.Event] = {}  # what ends one of them before all the others
+        self._reading: dict[tuple[str, str], threading.Thread] = {}  # the newest `poller` and `asker` of each name
         self._roles: set[str] = set()
         self._counts_read: tuple[int, int] = (0, 0)
         self._built = self.current.directory  # that of which `connections` are
@@ -598,7 +599,11 @@ class Hub:
         else:
             run = partial(self.sources.serve, name)
         end = self._ends[what, name] = threading.Event()
-        self._thread(f"{what} {name}", run, end)
+        before = self._reading.get((what, name))
+        if what in ("poller", "asker"):
+            self._reading[what, name] = self._thread(f"{what} {name}", partial(_after, before, run), end)
+        else:
+            self._thread(f"{what} {name}", run, end)
 
     def _end(self, key: tuple[str, str]) -> None:
         what, name = key
@@ -750,7 +755,9 @@ class Hub:
         except BusUnavailable:
             return None
 
-    def _thread(self, name: str, run: Callable[[threading.Event], Any], end: threading.Event | None = None) -> None:
+    def _thread(
+        self, name: str, run: Callable[[threading.Event], Any], end: threading.Event | None = None
+    ) -> threading.Thread:
         stop = end or self._stop
 
         def guarded() -> None:
@@ -766,6 +773,16 @@ class Hub:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
+
+
+def _after(before: threading.Thread | None, run: Callable[[threading.Event], Any], stop: threading.Event) -> None:
+    """Run when the one whose place it takes is over: both hold the lease of this process, and what one reads, the other
+    would compare with an older cursor."""
+    if before is not None:
+        before.join()
+    if not stop.is_set():
+        run(stop)
 
 
 def _join(threads: Sequence[threading.Thread], until: float) -> None:

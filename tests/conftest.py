@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 
@@ -18,6 +19,14 @@ _SHARED = ("UNEFOIS_TEST_AMQP_URL", "UNEFOIS_TEST_DATABASE_URL")
 def pytest_xdist_auto_num_workers() -> int:
     """Two files at a time, each with servers of its own: most tests wait. One, where the servers are given."""
     return 1 if any(name in os.environ for name in _SHARED) else 2
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: half a million objects, which the garbage collector would walk through
+    every second. It stands still for that (half a second where the machine is loaded), with all threads of the process:
+    those of hubs, twins and clients with short time-outs."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -60,7 +60,7 @@ def write(town: Town, text: str) -> None:
 
 
 def tell_to_read(town: Town) -> None:
-    """SIGHUP to those that run: it ends one that has not come so far yet."""
+    """SIGHUP to those that say that they run."""
     with suppress(BusUnavailable), town.hub.ledger.reading() as tx:
         known = {one["pid"] for one in running(tx)}
         for process in list(town.processes):

@@ -158,7 +158,7 @@ class Staged:
 
 
 @contextmanager
-def staged(exam: Examination, act: Act, *, records: int = 1, timeout: float = 2.0) -> Iterator[Staged]:
+def staged(exam: Examination, act: Act, *, records: int = 1, timeout: float = 10.0) -> Iterator[Staged]:
     with exam.opened(timeout=timeout) as opened:
         stage = Staged(exam, opened, act, records)
         ear = Ear(stage.warned, logging.WARNING)

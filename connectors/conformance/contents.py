@@ -44,7 +44,7 @@ def contents(exam: Examination) -> None:
     """Each is played, and its outcome kept for the page."""
     for content in contents_of(exam.manifest):
         try:
-            exam.contents[content.what] = content.act(Bench(exam.manifest, timeout=2.0))
+            exam.contents[content.what] = content.act(Bench(exam.manifest, timeout=10.0))
         except Exception as error:
             exam.fault(f"{content.what}: {type(error).__name__}: {error}")
 

@@ -67,7 +67,7 @@ class Examination:
     registry: Registry = field(default_factory=Registry.load)
 
     @contextlib.contextmanager
-    def opened(self, *, timeout: float = 2.0) -> Iterator[Opened]:
+    def opened(self, *, timeout: float = 10.0) -> Iterator[Opened]:
         with ExitStack() as stack:
             bench = Bench(self.manifest, timeout=timeout)
             case = stack.enter_context(self.stand(bench))

@@ -11,7 +11,7 @@ from schemas.errors import HubError, InvalidMessage, TryLater
 _ALWAYS = 1000
 _LASTING = ("401", "password")  # what is so until somebody changes it
 _WAITING = ("timeout", "late", "drip", "slow")  # no answer comes: the less is waited for it, the better
-_IMPATIENT, _PATIENT = 0.3, 2.0  # seconds
+_IMPATIENT, _MORE_PATIENT, _PATIENT = 0.3, 2.0, 10.0  # seconds; the last for what comes at once, and surely comes
 _GONE = ("404", "410")
 NEVER = "·"
 
@@ -39,7 +39,7 @@ def _cell(exam: Examination, act: Act, operation: str, kind: str, due: Ending) -
     """A machine that is busy may let an impatient connection give up before the call that is to go wrong: then once
     more, patiently."""
     first = _played(exam, act, operation, kind, due, _IMPATIENT if kind in _WAITING else _PATIENT)
-    return _played(exam, act, operation, kind, due, _PATIENT) if first == NEVER and kind in _WAITING else first
+    return _played(exam, act, operation, kind, due, _MORE_PATIENT) if first == NEVER and kind in _WAITING else first
 
 
 def _played(exam: Examination, act: Act, operation: str, kind: str, due: Ending, timeout: float) -> str:

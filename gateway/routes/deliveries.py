@@ -173,8 +173,8 @@ def _answer(body: dict[str, Any], number: int, place: str) -> Answer:
     for name in ("reason", "reference"):
         if name in body and not body[name].isprintable():
             raise Problem("schema_violation", "no control characters", f"{place}/{name}")
-    return Answer(
-        number, body["outcome"], body.get("attempt"), body.get("reason", "").strip(), body.get("after"),
+    return Answer(  # 1.0 is a whole number of JSON, and is told back as one
+        int(number), body["outcome"], body.get("attempt"), body.get("reason", "").strip(), body.get("after"),
         body.get("reference"),
     )  # fmt: skip
 

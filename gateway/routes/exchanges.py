@@ -24,6 +24,7 @@ from hub.exchanges.exchange import Answer
 from hub.services import Services
 
 _AT_ONCE = 100  # exchanges under way; a question to a source may take seconds
+_WAITING = 100  # those that wait behind them; a further one is told to come back
 _ID = re.compile(r"[0-9a-f-]{36}")
 
 router = APIRouter(tags=["exchanges"])
@@ -85,18 +86,31 @@ def receipt(request: Request, exchange_id: str, caller: Reader) -> Response:
     return Response(orjson.dumps(proof), media_type="application/json")
 
 
-def limiter() -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(_AT_ONCE)
+class Crowd:
+    """The exchanges that this process has taken on. Of one event loop: it counts before anything is awaited, for those
+    that arrive in one moment would otherwise all find room."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        self._taken = 0
+
+    async def do(self, work: Callable[[], Answer]) -> Answer:
+        """In a thread, when its turn comes. Raises Problem (try_later) where too many wait already."""
+        if self._taken >= _AT_ONCE + _WAITING:
+            raise Problem("try_later", headers={"retry-after": "2"})
+        self._taken += 1
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        finally:
+            self._taken -= 1
 
 
 async def _unless_left(request: Request, left: threading.Event, work: Callable[[], Answer]) -> Answer:
     """Do the work in a thread, and tell it when the caller has hung up."""
-    limiter: anyio.CapacityLimiter = request.app.state.exchanging
-    if limiter.statistics().tasks_waiting >= _AT_ONCE:
-        raise Problem("try_later", headers={"retry-after": "2"})
+    crowd: Crowd = request.app.state.exchanging
     watch = asyncio.ensure_future(_watch_for_hang_up(request, left))
     try:
-        return await anyio.to_thread.run_sync(work, limiter=limiter)
+        return await crowd.do(work)
     except CallerLeft:
         raise Problem("bad_request", "the caller left") from None  # for the log: no fault of the hub
     finally:

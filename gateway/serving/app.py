@@ -45,7 +45,7 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
     app.state.checking = Checking()
     app.state.pushing = inbound.limiter()
     app.state.waiters = Waiters()
-    app.state.exchanging = exchanges.limiter()
+    app.state.exchanging = exchanges.Crowd()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # flat: one list to match, and to walk in `guard_all`
     problems.install(app)

@@ -7,15 +7,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import orjson
+
 from hub.acceptance.days import comes_at, end_coming, wait_for_day
 from hub.acceptance.mentions import DAY, citizen_of, day_in, household_of, values_of
-from hub.acceptance.moved_along import ask_along, moved_along, say_along
+from hub.acceptance.moved_along import ask_along, by_request, moved_along, say_along
 from hub.acceptance.rules import AnyEvent, Reading, Restated, Understood, subject_key
 from hub.acceptance.telling import Judge, Telling, is_dated
 from hub.citizens.news import DATED
 from hub.citizens.repository import QUALITIES, Citizen, Rank
 from hub.requests.notices import transmitted, transmitted_on
-from hub.requests.repository import seconds
+from hub.requests.repository import Request, seconds
 from hub.routing.directory import Route
 from schemas.event import Event
 
@@ -56,8 +58,9 @@ class CitizenChanged:
         understood.review = tuple(sorted(held))
         mark = citizen.confidential or any(marked)
         along = [] if mark or held or not _is_news(judge) else moved_along(reading, event, citizen, judge)
-        understood.held = not all(_ask(reading, citizen, event, name) for name in understood.review)
-        understood.held |= not ask_along(reading, event, judge, along)
+        request = understood.request
+        understood.held = not all(_ask(reading, citizen, event, name, request) for name in understood.review)
+        understood.held |= not ask_along(reading, event, judge, along, request)
         if understood.held:
             reading.step(understood, "held")
             return understood
@@ -140,7 +143,10 @@ def _again(event: Event, reading: Reading, original: Restated) -> Understood:
     facts = reading.facts(event, citizen=citizen, marked=citizen.confidential or original.confidential)
     route = reading.directory.route(replace(facts, procedure=original.procedure, intakes=original.intakes))
     begins = comes_at(event, reading.zone, reading.tx.now)
-    judge = Judge(reading, citizen, event, values_of(event), again=original.mover is None, to_come=begins is not None)
+    judge = Judge(
+        reading, citizen, event, values_of(event), again=original.mover is None, to_come=begins is not None,
+        by=original.said_by,
+    )  # fmt: skip
     if original.mover is not None:
         return _along(event, reading, original, citizen, judge, understood, route, begins)
     at_once = _at_once(reading, event, route, begins)
@@ -225,8 +231,9 @@ def _is_held(reading: Reading, citizen: Citizen, event: Event, name: str) -> boo
     return now is not None and now.system == master and now.rank >= rank_of(event.data[name], reading.tx.now)
 
 
-def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
-    """Ask an operator about a value that is held. False when the origin may ask no more today."""
+def _ask(reading: Reading, citizen: Citizen, event: Event, name: str, request: Request | None) -> bool:
+    """Ask an operator about a value that is held, once by whatever requests it came. False when the origin may ask no
+    more today."""
     tenant, identities = reading.tenant, reading.citizens.identities
     assert identities is not None
     facts = {
@@ -236,7 +243,9 @@ def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
     said: dict[str, Any] = {"type": event.type, "data": {name: event.data[name], **day_in(event)}}
     if event.version > 1:
         said["version"] = event.version
-    return identities.doubt_value(tenant, citizen.id, name, said, facts)
+    about = orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode()
+    said["data"] |= by_request(request)
+    return identities.doubt_value(tenant, citizen.id, name, said, facts, about=about)
 
 
 def rank_of(value: Mapping[str, Any], now: float) -> Rank:

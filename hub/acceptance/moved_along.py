@@ -68,7 +68,14 @@ def moved_along(reading: Reading, event: Event, mover: Citizen, judge: Judge) ->
     return [*found.values()]
 
 
-def ask_along(reading: Reading, event: Event, judge: Judge, along: Sequence[Along]) -> bool:
+def by_request(request: Request | None) -> dict[str, Any]:
+    """The request by which something came, for what the hub says of it later: by it, that is routed."""
+    return {"request": {"id": request.id}} if request else {}
+
+
+def ask_along(
+    reading: Reading, event: Event, judge: Judge, along: Sequence[Along], request: Request | None
+) -> bool:  # fmt: skip
     """Ask an operator about those of whom it must be asked, each once for one address. False when the origin may ask no
     more today."""
     identities, asked = reading.citizens.identities, True
@@ -77,7 +84,8 @@ def ask_along(reading: Reading, event: Event, judge: Judge, along: Sequence[Alon
             continue
         value = event.data[DATED]
         facts = {"type": event.type, "by": reading.origin.name, "why": one.why, "quality": value["quality"]}
-        said = {"type": event.type, "version": event.version, "data": {DATED: value, **day_in(event)}}
+        data = {DATED: value, **day_in(event), **by_request(request)}
+        said = {"type": event.type, "version": event.version, "data": data}
         about = f"along {judge.spoken[DATED].whole}"
         asked &= identities.doubt_value(reading.tenant, one.citizen.id, DATED, said, facts, about=about)
     return asked
@@ -94,7 +102,6 @@ def say_along(
     members = [reading.directory.connections[name] for name in told]
     knows = {m.name for m in members if "household" in granted_tree(m.consumes[event.type].fields)}
     knows |= {m.name for m in reading.directory.voices(reading.origin.name) if event.type in m.consumes}
-    by_request = {"request": {"id": request.id}} if request else {}  # by which it is routed when it is said again
     natives, moved = reading.citizens.natives(), list[str]()
     for one in along:
         links = [(system, native) for (who, system), ids in natives.items() if who == one.citizen.id for native in ids]
@@ -105,11 +112,13 @@ def say_along(
         said = Event(
             type=event.type, version=event.version, source=f"/{reading.tenant}/hub",
             id=f"along-{hashlib.sha256(which.encode()).hexdigest()[:32]}",
-            data={"citizen": {"references": references}, DATED: event.data[DATED], **day_in(event), **by_request},
+            data={"citizen": {"references": references}, DATED: event.data[DATED], **day_in(event),
+                  **by_request(request)},
         )  # fmt: skip
         facts = Restated(
             one.citizen.id, request.procedure if request else None, request.intakes if request else (),
-            request.confidential if request else False, mover=mover.id, told=frozenset(knows), by=numbered,
+            request.confidential if request else False, mover=mover.id, said_by=reading.origin.name,
+            told=frozenset(knows), by=numbered,
         )  # fmt: skip
         reading.along.append((said, facts))
         moved.append(one.citizen.id)

@@ -58,14 +58,15 @@ class Understood:
 @dataclass(frozen=True, slots=True)
 class Restated:
     """Of what the hub says again: whom it is about, and the facts by which what was said first was routed. `mover`: it
-    is about somebody who moved along with this one, and may be news; `told`: who knows it by the household, from the
-    event whose number `by` holds."""
+    is about somebody who moved along with this one, and may be news, as the connection or client `said_by` said it;
+    `told`: who knows it by the household, from the event whose number `by` holds."""
 
     citizen_id: str
     procedure: str | None = None
     intakes: tuple[str, ...] = ()
     confidential: bool = False
     mover: str | None = None
+    said_by: str = ""
     told: frozenset[str] = frozenset()
     by: Mapping[str, Any] = field(default_factory=dict)
 

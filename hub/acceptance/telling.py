@@ -133,13 +133,14 @@ class _Reader(NamedTuple):
 class Judge:
     """Of one event about a citizen. `overrule`: an operator decided, whatever the dates say; `again`: the hub says what
     is known already; `to_come`: the event is of what is true from a day to come, and is judged beside what is known of
-    that."""
+    that. `by`: who said it first, where the hub says it for them; by default the origin."""
 
     def __init__(
         self, reading: Reading, citizen: Citizen, event: Event, names: Iterable[str], *, again: bool = False,
-        to_come: bool = False,
+        to_come: bool = False, by: str = "",
     ) -> None:  # fmt: skip
         self._reading, self._citizen, self._event = reading, citizen, event
+        self._by = short(by or reading.origin.name)
         self._directory, self._origin = reading.directory, reading.origin
         self._news, self._now = reading.citizens.news, reading.tx.now
         self._overrule = reading.origin.internal and not again
@@ -448,7 +449,7 @@ class Judge:
         self, said: Spoken, members: Iterable[ConnectionRouting], numbered: Mapping[str, Any], system: str, rank: Rank
     ) -> None:
         now = Now(said.whole, self._views(said, members), said.low, said.high, 0, round(self._now, 3),
-                  short(self._origin.name), system, rank)  # fmt: skip
+                  self._by, system, rank)  # fmt: skip
         now.day = said.effective if self._to_come and said.effective else ""
         self.known[said.name].state(now)
         self._news.number(now, "seq", numbered)

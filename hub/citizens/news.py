@@ -317,6 +317,19 @@ class Known:
         """Forget such entries of these readers in this person's own record; how many."""
         return sum(self.own.drop(who, which) for who in names)
 
+    def put_before(self, who: str, said: Sequence[Entry], given: Sequence[Entry]) -> None:
+        """What a reader said comes before what it was given: that is what it knows last, unless it is taken back."""
+        first = min((entry[SEQ] for entry in given if entry[SEQ]), default=None)
+        for record in self.records:
+            entries = record.of.get(who, ())
+            moved = [entry for entry in entries if any(entry is one for one in said)]
+            if not moved:
+                continue
+            left = [entry for entry in entries if not any(entry is one for one in moved)]
+            place = next((n for n, entry in enumerate(left) if any(entry is one for one in given)), len(left))
+            earlier = [[*one[:SEQ], first - 1, *one[SEQ + 1 : _WIDTH]] if first else one for one in moved]
+            record.of[who], record.changed = (*left[:place], *earlier, *left[place:]), True
+
     def say_again(self, who: str, entry: Entry, low: float, high: float) -> None:
         """A reader says this itself, perhaps with a newer date."""
         changes: dict[int, Any] = {LOW: low, HIGH: high} if low > entry[HIGH] else {}
@@ -440,7 +453,7 @@ class KnownNews:
 
     def drop_overwritten(self, tenant: str, known: Known) -> None:
         """Who said a thing, and then took what was on its way to them before, has the latter: what they said counts no
-        more."""
+        more. While that is on its way still it counts for the case that they do not take it."""
         for who in known.readers():
             entries = known.entries(who)
             given = [number for number, entry in enumerate(entries) if entry[HOW] != SAID]
@@ -448,11 +461,17 @@ class KnownNews:
                 continue
             taken = self.ended(f"{tenant}.{who}", entries[given[-1]][SEQ])
             said = entries[given[-1] + 1 :]
+            if taken is None:
+                known.put_before(who, said, [entries[n] for n in given if self._is_open(tenant, who, entries[n])])
+                continue
             # Of one second nobody knows which came last: neither is known, and it is told.
-            unsure = taken is not None and any(entry[AT] == int(taken) for entry in said)
-            wrong = [*entries] if unsure else [one for one in said if taken is None or taken >= one[AT]]
+            unsure = any(entry[AT] == int(taken) for entry in said)
+            wrong = [*entries] if unsure else [one for one in said if taken >= one[AT]]
             for record in known.records:
                 record.drop(who, wrong.__contains__)
+
+    def _is_open(self, tenant: str, who: str, given: Entry) -> bool:
+        return self.ended(f"{tenant}.{who}", given[SEQ]) is None
 
     def save(self) -> None:
         for place, name, numbered in self._noted:

@@ -15,7 +15,6 @@ from bus.ledger import StoredEvent, Transaction, parts
 from bus.tables import door, events
 from hub.acceptance.mentions import people_named, request_record, values_of
 from hub.storage.tables import citizens, request_people
-from schemas.event import Event
 
 Identifiers = Collection[tuple[str, str]]
 
@@ -62,12 +61,12 @@ def heard_by(
 
 def last_said(
     tx: Transaction, tenant: str, ids: Sequence[str], names: Collection[str], field_name: str
-) -> Event | None:
+) -> StoredEvent | None:
     """The last event that these spoke of a field of a person; None where none is kept."""
     said = None
     for stored in _events_of(tx, tenant, ids, (), since=0.0):
         if stored.origin in names and field_name in values_of(stored.event):
-            said = stored.event
+            said = stored
     return said
 
 

@@ -33,6 +33,7 @@ _CITIZEN = "urn:unefois:record:citizen:v1"
 _NEEDED = ("family_name", "given_names", "birthdate", "system", "id")
 _ERROR = re.compile(r"#(REF!|N/A|NOM\?|NAME\?|VALEUR!|VALUE!|DIV/0!|NUL!|NULL!|NOMBRE!|NUM!|#+)", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]+)?E\+?[0-9]{1,3}", re.IGNORECASE)
+_DECIMAL = re.compile(r"[0-9]+[.,]0")
 _UNREADABLE = {"quote": "a quote is opened and not closed", "cell": "a cell is too long or holds a control character"}
 
 
@@ -157,6 +158,8 @@ class LineJudge:
                 raise _Refusal("spreadsheet_error", name, "a spreadsheet wrote an error in place of the value")
         if _SCIENTIFIC.fullmatch(row["id"]):
             raise _Refusal("scientific_number", "id", "a spreadsheet has cut this number: make the column a text")
+        if _DECIMAL.fullmatch(row["id"]):
+            raise _Refusal("decimal_number", "id", "what made the file wrote a decimal: make the column a text")
         person = _record(row, system)
         self._check(person)
         return person | ({"confidential": True} if _yes_or_no(row, "confidential") else {})

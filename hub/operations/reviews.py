@@ -35,6 +35,7 @@ from hub.operations.parting import (  # fmt: skip
     speakers,
     stop_deliveries,
 )
+from hub.requests import repository as timelines
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
     citizen_blocks,
@@ -269,11 +270,14 @@ class Reviews:
     # --- values -------------------------------------------------------------------------------------------------
 
     def accept_value(self, tx: Transaction, review: str, by: Justification) -> None:
-        """A value that was held is good: it goes to all who want it, the master of the field first among them."""
+        """A value that was held is good: it goes to all who want it, the master of the field first among them. What
+        came by a request goes to those who hear of its procedure; `expired` where the request is kept no more."""
         row = self._open_review(tx, review, "value")
         said, who = self._held_value(tx, row), self._current_id(tx, row.citizen_id)
         if said is None:
             raise InvalidMessage("this person was erased", code="erased")
+        if not _is_kept(tx, row.tenant, said["data"].get("request", {}).get("id")):
+            raise InvalidMessage("the request by which this was said is kept no more: say it again", code="expired")
         person = self._citizen_record(tx, row.tenant, who)
         event = Event(
             type=said["type"], version=said.get("version", 1), source=f"/{row.tenant}/hub", id=f"review-{row.id}",
@@ -362,12 +366,13 @@ class Reviews:
         who = self._current_id(tx, row.citizen_id)
         names = speakers(self._acceptance.directory, row.tenant, {master} if master else ())
         said = last_said(tx, row.tenant, self._people.members(tx, who), names, row.field)
-        if said is None or master is None:
+        if said is None or master is None or not _is_kept(tx, row.tenant, said.request_id):
             return False
-        value, person = said.data[row.field], self._citizen_record(tx, row.tenant, who)
+        value, person = said.event.data[row.field], self._citizen_record(tx, row.tenant, who)
+        by_request = {"request": {"id": said.request_id}} if said.request_id else {}
         self._accept(tx, row.tenant, Event(
-            type=said.type, source=f"/{row.tenant}/hub", id=f"again-{uuid.uuid4()}",
-            data={"citizen": person, row.field: value},
+            type=said.event.type, source=f"/{row.tenant}/hub", id=f"again-{uuid.uuid4()}",
+            data={"citizen": person, row.field: value, **by_request},
         ))  # fmt: skip
         self._acceptance.news.restore_authority(tx, who, row.field, master, rank_of(value, tx.now))
         return True
@@ -519,6 +524,11 @@ class Reviews:
         (verdict,) = self._acceptance.accept(tx, Origin.hub(tenant), [event])
         if verdict.error is not None:
             raise verdict.error
+
+
+def _is_kept(tx: Transaction, tenant: str, request_id: str | None) -> bool:
+    """Whether a request is there to say who may hear what came by it; so it is of what came by none."""
+    return not request_id or timelines.read(tx, tenant, request_id) is not None
 
 
 def merge_of(row: Row[Any]) -> Merge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from hub.storage.connection_secrets import read_secrets
 from hub.storage.directory_items import read_items
 from hub.storage.tables import connection_secrets, directory_versions, journal
 from hub.wiring import open_hub
+from tests.connectors.sdk.kinds.agenda import EXAMPLES
 from tests.hub.test_directory import SPEAKER, TENANT, Place, moved, rows, version
 from tests.support.fleet import PROGRAM, ROOT
 
@@ -39,12 +41,13 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made.close()
 
 
-def run(place: Place, *words: str, name: str = "one", given: str = "", code: int = 0) -> str:
+def run(place: Place, *words: str, name: str = "one", given: str = "", code: int = 0, both: bool = False) -> str:
+    """What it says on stdout; on stderr as well where that is wanted, or it fails."""
     env = {"KOHA_SECRET": "du fichier", "UNEFOIS_KEY": KEY, "UNEFOIS_OPERATOR": "claire"}
     path = str(place.folder / f"{name}.toml")
     result = CliRunner().invoke(app, ["connection", *words, "--config", path], input=given, env=env)
     assert result.exit_code == code, result.output
-    return result.stdout if code == 0 else result.output
+    return result.stdout if code == 0 and not both else result.output
 
 
 def reload(place: Place, *more: str, code: int = 0) -> Any:
@@ -189,6 +192,81 @@ def test_running_processes_take_a_reload_and_a_signal_and_one_that_is_killed_in_
     finally:
         for process in processes:
             process.kill()
+
+
+@pytest.mark.parametrize("readme", [None, "# Sans la section du fournisseur\n"])
+def test_a_readme_that_lacks_something_is_told_and_hinders_no_reload(place: Place, readme: str | None) -> None:
+    hub = place.open(place.files("one", "famille"))
+    folder = _with_connector(place, "loisirs")
+    readme_file = folder / "README.md"
+    readme_file.unlink() if readme is None else readme_file.write_text(readme, encoding="utf-8")
+    _also(place.files("one", "famille", "ecole"), 'connectors_dir = "ours"\n')
+
+    said = run(place, "reload", both=True)
+
+    assert ("README.md" in said, "Version 2" in said) == (True, True)
+    with hub.ledger.reading() as tx:
+        assert ("connection", f"{TENANT}.ecole") in read_items(tx, 2)
+
+
+def test_another_fault_of_a_connector_still_changes_nothing(place: Place) -> None:
+    hub = place.open(place.files("one", "famille"))
+    folder = _with_connector(place, "loisirs")
+    (folder / "README.md").unlink()
+    manifest = folder / "connector.toml"
+    manifest.write_text(manifest.read_text("utf-8") + "\n[unknown]\n", encoding="utf-8")
+    _also(place.files("one", "famille", "ecole"), 'connectors_dir = "ours"\n')
+
+    said = run(place, "reload", code=1)
+
+    assert ("README.md: missing" in said, "1 fault(s): nothing is changed" in said) == (True, True)
+    with hub.ledger.reading() as tx:
+        assert tx.directory == 1
+
+
+def _with_connector(place: Place, name: str) -> Path:
+    """A connector of the town's own."""
+    folder = place.folder / "ours" / name
+    shutil.copytree(EXAMPLES / "mediatheque", folder, ignore=shutil.ignore_patterns("case.py", "__pycache__"))
+    manifest = folder / "connector.toml"
+    manifest.write_text(manifest.read_text("utf-8").replace('id = "mediatheque"', f'id = "{name}"'), encoding="utf-8")
+    return folder
+
+
+def _also(path: Path, line: str) -> None:
+    path.write_text(line + path.read_text("utf-8"), encoding="utf-8")
+
+
+EARLY = """
+import os, pathlib, signal, sys
+from hub import wiring
+opened = wiring.open_hub
+def open_hub(config):
+    found = opened(config)
+    (pathlib.Path(config).parent / "later.toml").replace(config)
+    os.kill(os.getpid(), signal.SIGHUP)
+    return found
+wiring.open_hub = open_hub
+from commands.main import main
+main()
+"""
+
+
+def test_a_signal_that_comes_while_a_process_starts_is_heeded_once_it_has(place: Place) -> None:
+    """It has read its files already when they change."""
+    place.files("one", "famille")
+    later, path = place.files("later", "famille", "ecole"), place.folder / "one.toml"
+    for one in (path, later):
+        listening = f'bus = "embedded"\nlisten = {{ port = {_port()} }}'
+        one.write_text(one.read_text("utf-8").replace('bus = "embedded"', listening), encoding="utf-8")
+    command = [sys.executable, "-c", EARLY, "gateway", "--config", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        _until(lambda: process.poll() is not None or [one["directory"] for one in _running(place)] == [2])
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def _start(role: str, path: Path) -> subprocess.Popen[bytes]:

@@ -38,7 +38,11 @@ class _Receiving(BaseHTTPRequestHandler):
     server: Package
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the hub died while it wrote
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.calls.append((headers, body))
         status, media, said = self.server.answering(self.server, headers["webhook-id"], json.loads(body))

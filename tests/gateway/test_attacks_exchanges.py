@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from sqlalchemy.exc import OperationalError
 
 from bus.questions import CallerLeft
 from connectors.apiparticulier.twin import ApiParticulierTwin
+from gateway.problems import Problem
+from gateway.routes.exchanges import Crowd
 from hub.clients.repository import find_client
 from hub.exchanges.grants import Grants
 from hub.exchanges.sources import SourcedEvidence
@@ -694,17 +697,40 @@ def test_slow_sources_hold_up_nothing_else(place: Place) -> None:
 
 def test_more_than_two_hundred_questions_at_once_are_told_to_come_back(place: Place) -> None:
     go = threading.Event()
-    during(place, lambda: go.wait(60))
+    during(place, lambda: go.wait(100))
     clients = [place.house.client() for _ in range(3)]  # of a hundred connections each
+    for client in clients:
+        client.timeout = httpx.Timeout(100)  # they wait until we let the others go
     with ThreadPoolExecutor(230) as pool:
         asked = [pool.submit(place.ask, clients[number % 3]) for number in range(230)]
-        until = time.monotonic() + 50
-        while sum(one.done() for one in asked) < 30 and time.monotonic() < until:
-            threading.Event().wait(0.02)
-        go.set()
+        try:
+            first = [one.result() for one in itertools.islice(as_completed(asked, timeout=60), 30)]
+        finally:
+            go.set()
         answers = [one.result() for one in asked]
+    assert {(answer.status_code, code(answer)) for answer in first} == {(503, "try_later")}
     assert sorted(answer.status_code for answer in answers) == [200] * 200 + [503] * 30
-    assert {code(answer) for answer in answers if answer.status_code == 503} == {"try_later"}
+
+
+def test_of_questions_that_come_in_one_moment_two_hundred_are_taken() -> None:
+    """Before any of them had its turn: none of them is waiting yet."""
+    go, crowd = threading.Event(), Crowd()
+
+    def work() -> dict[str, Any]:
+        return {"let go": go.wait(30)}
+
+    async def come() -> list[object]:
+        asked = [asyncio.ensure_future(crowd.do(work)) for _ in range(230)]
+        try:
+            await asyncio.wait(asked, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            go.set()
+        return [one.exception() or one.result() for one in (await asyncio.wait(asked))[0]]
+
+    told = asyncio.run(come())
+    assert sum(one == {"let go": True} for one in told) == 200
+    assert [one.code for one in told if isinstance(one, Problem)] == ["try_later"] * 30
+    assert asyncio.run(crowd.do(work)) == {"let go": True}  # there is room again
 
 
 def test_a_body_that_is_too_large_or_too_deep_is_refused(place: Place) -> None:

@@ -205,6 +205,21 @@ def test_several_are_answered_at_once_each_with_its_own_verdict(house: House) ->
     assert state(house) == {"delivered": 2, "refused": 1}
 
 
+# Facepunch/garrysmod-issues#3403, luanti-org/luanti#16897: who has no whole numbers writes 1.0, and others read no 1.0
+def test_a_whole_number_with_a_decimal_is_told_back_without(house: House) -> None:
+    http = puller(house)
+    say(house, moved(1, 1))
+    page(http)
+    said = b'[{"number": 1.0, "attempt": 1.0, "outcome": "delivered"}]'
+    got = http.post("/v1/deliveries", content=said, headers={"content-type": "application/json"})
+    assert (got.status_code, '"number":1,"outcome":"recorded"' in got.text) == (200, True)
+
+
+# commercetools/fs2-queues#85: who had nothing answers nothing
+def test_no_answers_are_none(house: House) -> None:
+    assert puller(house).post("/v1/deliveries", json=[]).json()["verdicts"] == []
+
+
 def test_a_number_of_nobody_and_a_number_of_another_are_the_same(open_house: Open, tmp_path: Path) -> None:
     house = pulling_house(open_house, tmp_path)
     http, other, stranger = puller(house), house.client("guichet"), house.client("voisin", tenant="val-fleuri")
@@ -592,7 +607,7 @@ def test_a_bus_that_carries_is_given_nothing_of_a_pulling_package(open_house: Op
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"{", b"[]", b"[1]", b'[{"number": 1}]', b'{"outcome": NaN}', b"\xff", b"null"]
+    "garbage", [b"", b"{", b"[[]]", b"[1]", b'[{"number": 1}]', b'{"outcome": NaN}', b"\xff", b"null"]
 )
 def test_garbage_is_refused_and_changes_nothing(open_house: Open, tmp_path: Path, garbage: bytes) -> None:
     house = pulling_house(open_house, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,14 @@ from demo.world import toml
 from hub.acceptance.accept import Verdict
 from hub.clients import repository as clients
 from hub.clients import webhooks
-from hub.connections import ConnectorHandler
+from hub.connections import Connection, ConnectorHandler
 from hub.operations.directory_change import StillOpen
 from hub.operations.processes import running
 from hub.routing.directory import DirectoryBehind
 from hub.storage.directory_items import forget_versions, read_items
 from hub.storage.tables import citizen_links, directory_items, directory_versions, journal
 from hub.wiring import Hub, open_hub
+from schemas.delivery import Polled
 from schemas.errors import BusUnavailable, ConfigError
 from schemas.event import Event
 from tests.support.town import PORTAL, TENANT
@@ -497,6 +499,39 @@ def test_a_running_hub_starts_and_ends_what_comes_and_goes(place: Place) -> None
     place.hubs.remove(hub)
     with other.ledger.reading() as tx:
         assert running(tx) == []
+
+
+def test_a_poll_of_a_connection_that_was_changed_begins_when_the_one_under_way_has_ended(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one process, and so under one lease: the second would read by a cursor that the first is about to move."""
+    begun, go = [], threading.Event()
+    at_once: list[int] = []
+
+    def poll(connection: Connection, cursor: object) -> Iterator[Polled]:
+        at_once.append(1)
+        begun.append((connection, len(at_once)))
+        try:
+            assert go.wait(30)
+            yield Polled((), cursor={"page": len(begun)})
+        finally:
+            at_once.pop()
+
+    monkeypatch.setattr(Connection, "poll", poll)
+    hub = place.open(place.files("one", "famille"))
+    hub.start_workers()
+    wait(lambda: begun)
+    for seconds in (61, 62):
+        place.files("one", "famille", famille={"poll_seconds": seconds})
+        hub.load_files(by="operator:x")
+    wait(lambda: len([one for one in hub._threads if one.name.startswith("poller")]) == 3)
+    time.sleep(0.5)
+    assert len(begun) == 1
+
+    go.set()
+
+    wait(lambda: len(begun) == 2)
+    assert begun[1] == (hub.connections[f"{TENANT}.famille"], 1)
 
 
 def _said(hub: Hub) -> Mapping[str, Any]:

@@ -49,9 +49,10 @@ class Changing(Town):
         return self.hub.connections[self.name].connector
 
     def poll(self, times: int = 1) -> None:
-        self.hub.start_workers([self.name])
+        poller = self.hub._new_poller(self.name, self.hub.connections[self.name])
         for _ in range(times):
-            self.hub.pollers[self.name].once()
+            poller.once()
+        poller._give_back()
         self.look()
 
     def look(self) -> None:

@@ -36,7 +36,7 @@ class Exporting(Town):
         super().__init__(folder, {"garderie": garderie, "famille": {}}, connectors_dir=str(EXAMPLES))
         for family in FAMILIES:
             self.link((f"NOM{family}", "garderie", family), (f"NOM{family}", "famille", f"F-{family}"))
-        self.start()
+        self.poller = self.start_without(NAME)
 
     def export(self, moves: Mapping[str, str], families: list[str] = FAMILIES) -> Path:
         self.night += 86_400
@@ -48,7 +48,7 @@ class Exporting(Town):
         return path
 
     def poll(self) -> None:
-        self.hub.pollers[NAME].once()
+        self.poller.once()
 
     def told(self) -> list[str]:
         return [line["Responsable_1_Adresse"] for line in self.dropped("famille")]
@@ -225,4 +225,4 @@ def stop_at_the_second_cursor(town: Exporting, patch: pytest.MonkeyPatch) -> Non
         move(tx, connection, cursor)
 
     patch.setattr(Transaction, "move_cursor", move_or_die)
-    patch.setattr(town.hub.pollers[NAME]._pace, "of", lambda *_: 3)
+    patch.setattr(town.poller._pace, "of", lambda *_: 3)

@@ -11,6 +11,7 @@ from typing import Any
 
 from demo.world import toml
 from hub.acceptance.accept import Verdict
+from hub.acceptance.poller import Poller
 from hub.clients.origin import Origin
 from hub.operations.link_import import import_links
 from hub.wiring import Hub, open_hub
@@ -50,6 +51,14 @@ class Town:
         self.hub.start_relay()
         self.hub.start_workers()
         self.hub.start_inlet()
+
+    def start_without(self, polled: str) -> Poller:
+        """As `start`, without the thread that polls this connection: it is polled when the test does, and only then.
+        Two polls at once of one process are none of the hub's, and each would read by a cursor that the other moves."""
+        self.hub.start_relay()
+        self.hub.start_workers([name for name in self.hub.connections if name != polled])
+        self.hub.start_inlet()
+        return self.hub._new_poller(polled, self.hub.connections[polled])
 
     def submit(self, *events: Event) -> list[Verdict]:
         return self.hub.acceptance.submit(self.hub.ledger, PORTAL, events)

@@ -27,6 +27,7 @@ from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.support.context import PARIS, context_for
+from tests.support.patience import LONG, patience
 
 REQUEST = json.loads((Path(__file__).parent / "fixtures" / "request.json").read_text(encoding="utf-8"))
 REGISTRY = Registry.load()
@@ -40,7 +41,7 @@ class Book:
         self.twin = twin
         self.documents = MemoryDocuments()
         self.connector = SignatureBook(
-            context_for("iparapheur", twin.settings(**({"timeout_seconds": 0.5} | settings)), documents=self.documents)
+            context_for("iparapheur", twin.settings(**({"timeout_seconds": LONG} | settings)), documents=self.documents)
         )
         self.cursor: Mapping[str, Any] | None = None
         self.ids: set[str] = set()
@@ -98,8 +99,9 @@ def twin() -> Iterator[ParapheurTwin]:
 
 
 @pytest.fixture
-def book(twin: ParapheurTwin) -> Iterator[Book]:
-    book = Book(twin)
+def book(twin: ParapheurTwin, request: pytest.FixtureRequest) -> Iterator[Book]:
+    kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
+    book = Book(twin, timeout_seconds=patience(kind))
     yield book
     book.connector.close()
 

@@ -25,6 +25,7 @@ from schemas.exchange import AmbiguousIdentity, NotMatched, Question
 from schemas.registry import Registry
 from schemas.shape import shape_faults
 from tests.support.context import NOON, context_for
+from tests.support.patience import LONG, patience
 
 REGISTRY = Registry.load()
 CARD = "0012345"
@@ -37,7 +38,7 @@ LIBRARY = {"surname": "Quenneville", "firstname": "Solène", "staff_notes": "car
 
 
 def settings(base: str = "http://127.0.0.1:9/api/v1", **more: Any) -> dict[str, Any]:
-    common = {"base_url": base, "client_id": "unefois", "client_secret": Secret("clef-koha"), "timeout_seconds": 0.5}
+    common = {"base_url": base, "client_id": "unefois", "client_secret": Secret("clef-koha"), "timeout_seconds": LONG}
     return common | more
 
 
@@ -278,7 +279,7 @@ def test_a_library_that_is_away_is_tried_again(fault: str, on: str) -> None:
     with KohaTwin(now=NOON) as twin:
         twin.add(CARD, **OLD)
         twin.misbehave(fault, on=on)
-        connector = koha(twin)
+        connector = koha(twin, timeout_seconds=patience(fault))
         with pytest.raises(TryLater):
             connector.handle(move())
         assert connector.handle(move()).answer.startswith("adresse")
@@ -424,7 +425,7 @@ def test_an_address_abroad_keeps_its_country_and_a_kind_of_street_its_word() -> 
 @pytest.mark.parametrize("fault", ["500", "429", "timeout", "html", "half", "refuse"])
 def test_a_poll_of_a_library_that_is_away_moves_no_cursor(fault: str) -> None:
     with KohaTwin(now=NOON) as twin:
-        connector = koha(twin)
+        connector = koha(twin, timeout_seconds=patience(fault))
         twin.misbehave(fault)
         with pytest.raises(TryLater):
             polled(connector, {"since": NOON.isoformat(), "seen": {}})

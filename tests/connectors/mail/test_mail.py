@@ -36,6 +36,7 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.support.context import context_for
 from tests.support.dribble import Stopwatch, dribbling
+from tests.support.patience import LONG, patience
 
 MESSAGE = json.loads((Path(__file__).parent / "fixtures" / "message.json").read_text(encoding="utf-8"))
 
@@ -45,7 +46,7 @@ def delivery(key: str = "d-1", **changes: Any) -> Delivery:
 
 
 def mail(twin: MailTwin, documents: MemoryDocuments | None = None, **settings: Any) -> Mail:
-    wanted = twin.settings(timeout_seconds=0.5, **settings)
+    wanted = twin.settings(**{"timeout_seconds": LONG} | settings)
     return Mail(context_for("mail", wanted, documents=documents))
 
 
@@ -241,7 +242,7 @@ def test_a_document_that_changed_is_not_sent(twin: MailTwin) -> None:
 )  # fmt: skip
 def test_each_misfortune_has_its_outcome(twin: MailTwin, at: str, how: str, outcome: type[HubError]) -> None:
     twin.misbehave(how, at=at)
-    connection = mail(twin)
+    connection = mail(twin, timeout_seconds=patience(how))
     with pytest.raises(outcome) as caught:
         connection.handle(delivery())
     assert len(twin.messages) == (1 if how == "lose" else 0)

@@ -18,6 +18,7 @@ from schemas.delivery import Delivery
 from schemas.event import Event
 from schemas.exchange import Question
 from tests.support.context import NOON, context_for
+from tests.support.patience import LONG
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ORIG, KEY = "demarches.saint-aubin.example", "clef-push"
@@ -97,7 +98,7 @@ def about(parent: str | None = PARENT, **parameters: Any) -> Question:
 
 def settings(url: str = "http://127.0.0.1:9", **more: Any) -> dict[str, Any]:
     return {
-        "base_url": url, "client_id": "unefois", "client_secret": Secret("clef-api"), "timeout_seconds": 0.5,
+        "base_url": url, "client_id": "unefois", "client_secret": Secret("clef-api"), "timeout_seconds": LONG,
         "incoming_id": ORIG, "incoming_secret": Secret(KEY),
         "forms": {SLUG: MOVE, "terrasse": TERRACE, "inscription": BIRTH},
     } | more  # fmt: skip

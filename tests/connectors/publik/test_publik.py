@@ -28,6 +28,7 @@ from schemas.registry import Registry
 from schemas.shape import shape_faults
 from tests.connectors.publik.scene import KEY, MOVE, ORIG, SLUG, connector, fixture, pushed, settings, status
 from tests.support.context import NOON, PARIS, context_for
+from tests.support.patience import patience
 
 REGISTRY = Registry.load()
 
@@ -519,7 +520,7 @@ def test_a_portal_that_is_away_is_asked_again_later(fault: str) -> None:
     with PublikTwin(now=NOON) as twin:
         twin.misbehave(fault)
         with pytest.raises(TryLater):
-            list(connector(twin).poll(None))
+            list(connector(twin, timeout_seconds=patience(fault)).poll(None))
         twin.behave()
 
 
@@ -609,7 +610,7 @@ def test_a_trigger_whose_answer_is_lost_has_an_unknown_outcome(fault: str) -> No
         twin.submit(SLUG, fixture()["fields"])
         twin.misbehave(fault, on="jump")
         with pytest.raises(Unknown):
-            connector(twin).handle(status(f"{SLUG}/1"))
+            connector(twin, timeout_seconds=patience(fault)).handle(status(f"{SLUG}/1"))
 
 
 @pytest.mark.parametrize(("fault", "error"), [("401", AccessDenied), ("429", TryLater), ("refuse", TryLater)])

@@ -20,6 +20,7 @@ from schemas.event import Event
 from schemas.shape import shape_faults
 from tests.connectors.sdk.test_standard_webhooks import NEW, OLD, PAIR, PUBLIC
 from tests.support.context import NOON, context_for
+from tests.support.patience import LONG, patience
 
 TYPES = ["request.status-changed", "request.received", "document.received"]
 STATUS = {
@@ -32,7 +33,7 @@ STATUS = {
 
 def settings(url: str, **more: Any) -> dict[str, Any]:
     return {
-        "url": url, "signing_keys": [NEW], "types": TYPES, "allow_insecure": True, "timeout_seconds": 0.5,
+        "url": url, "signing_keys": [NEW], "types": TYPES, "allow_insecure": True, "timeout_seconds": LONG,
         "public_url": "https://hub.saint-aubin.example/",
     } | more  # fmt: skip
 
@@ -193,7 +194,7 @@ def test_a_subscriber_that_does_not_know_the_key_is_tried_again() -> None:
 @pytest.mark.parametrize("fault", ["500", "502", "429", "400", "404", "timeout", "half", "drop", "lose_answer"])
 def test_a_failure_is_tried_again_until_it_is_taken_once(fault: str) -> None:
     with subscriber() as twin:
-        connector = webhook(twin)
+        connector = webhook(twin, timeout_seconds=patience(fault))
         twin.misbehave(fault)
         try:
             connector.handle(told())

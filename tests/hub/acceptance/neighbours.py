@@ -209,7 +209,7 @@ def by_number(system: str, who: str, **more: Any) -> dict[str, Any]:
 
 def knows(town: Neighbours, package: str) -> str:
     """Where a package holds Aude to live: what it took or said last. What it took or said of a day to come it holds
-    from that day, unless it takes or says something else before that is news."""
+    from that day, unless it takes or says something else before that is news; where it is already, it stays."""
     name, heard = f"{TOWN}.{package}", list[tuple[float, int, Event]]()
     with town.ledger.reading() as tx:
         seqs = list(tx.sql.execute(text("SELECT seq FROM events ORDER BY seq")).scalars())
@@ -225,7 +225,7 @@ def knows(town: Neighbours, package: str) -> str:
         street, day = event.data["new_address"]["value"]["street"], event.data.get("effective_on")
         starts = datetime.fromisoformat(f"{day}T00:00:00+01:00").timestamp() if day else 0.0
         if starts > at:
-            later, begins = street, starts
+            later, begins = street, starts if street != holds else float("inf")
             continue
         holds = street
         if seq not in town.echoes:

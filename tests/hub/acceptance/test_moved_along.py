@@ -9,8 +9,10 @@ from sqlalchemy import update
 
 from bus.ledger import Ledger
 from hub.storage.tables import citizens
-from tests.hub.acceptance.neighbours import BY, TOWN, Neighbours, by_number, named
+from schemas.event import Event
+from tests.hub.acceptance.neighbours import BY, PORTAL, TOWN, Neighbours, by_number, named
 from tests.support.clock import Clock
+from tests.support.directories import connect
 
 DAY = "2026-04-01"
 BEGINS = "2026-04-01T00:00:00+02:00"
@@ -78,6 +80,29 @@ def test_a_grown_up_who_lives_elsewhere_is_asked_about_and_not_moved(town: Neigh
     assert town.asked() == ["other_address"]
     town.answer(take=True)
     assert town.got("koha", "Bruno") == ["rue Haute", "rue du Puits"]
+
+
+def test_who_moved_along_by_a_request_and_was_asked_about_is_told_to_those_alone_who_hear_of_its_procedure(
+    town: Neighbours,
+) -> None:
+    town.know(("Bruno", "famille"))
+    town.say("Bruno", "rue Haute")
+    town.say("Aude", "rue des Lilas")
+    members = town.directory.connections.values()
+    connect(town.acceptance.current, [
+        replace(one, procedures=("acte-naissance",)) if one.system == "famille" else one for one in members
+    ])  # fmt: skip
+    record = {
+        "references": [{"system": "portail", "id": "D1"}], "procedure": "changement-adresse", "intake": "online",
+        "submitted_at": "2026-03-02T08:00:00Z", "requester": {"citizen": by_number("portail", "Aude")},
+    }  # fmt: skip
+    told = Event(type="request.received", source=f"/{TOWN}/portail", id="request-1", data={"request": record})
+    assert town.acceptance.submit(town.ledger, PORTAL, [told])[0].error is None
+    by_it = {"references": [{"system": "portail", "id": "D1"}]}
+    town.say("Aude", "rue du Puits", household=[named("Bruno")], request=by_it)
+    town.answer(take=True)
+    assert town.got("koha", "Bruno") == ["rue Haute", "rue du Puits"]
+    assert town.got("famille", "Bruno") == ["rue Haute"]
 
 
 def test_neighbours_are_no_household(town: Neighbours) -> None:

@@ -148,6 +148,20 @@ def test_where_the_request_is_kept_no_more_nobody_knows_who_may_hear_it(town: Re
     assert town.moves("publik", "1", "rue Neuve") == ["ccas", "famille"]  # said outside of any procedure
 
 
+def test_of_who_moved_along_the_source_is_the_package_that_said_so(town: Readers) -> None:
+    """That can be asked to state it again; the hub cannot."""
+    town.link("2", "publik", "koha")
+    declared(town, "rue Neuve", household=[{"references": [{"system": "publik", "id": "publik-2"}]}])
+    town.take_all()
+    town.link("2", "famille")
+    with town.ledger.transaction() as tx:
+        tx.sql.execute(delete(events))
+
+    told = town.restate("2")["new_address"]
+
+    assert (told.outcome, told.origin) == ("gone", f"{TOWN}.publik")
+
+
 @pytest.mark.parametrize(("procedure", "to"), [(OTHER, []), (MOVE, ["famille"])])
 def test_who_moved_along_by_a_request_is_told_of_again_within_its_procedure(
     town: Readers, procedure: str, to: list[str]

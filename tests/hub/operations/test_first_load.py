@@ -376,6 +376,39 @@ def test_an_identifier_keeps_its_zeros_and_one_that_lost_them_is_refused(town: T
     assert found.person["references"][0]["id"] == "007"
 
 
+# calpaterson/csvbase#11: a column of numbers in which one is missing is written with decimals
+@pytest.mark.parametrize("written_as", ["1042.0", "1042,0"])
+def test_an_identifier_that_got_a_decimal_is_refused(town: Town, written_as: str) -> None:
+    town.say("publik", person("publik", "P-1"))
+    report = load(town, f"{BLANCHE}{written_as};").report()
+    assert [(one.verdict, one.reason) for one in report.lines] == [("refused", "decimal_number")]
+
+
+# tbar0970/jethro-pmm#1002: several lines of one person; which of the numbers is meant, nobody knows
+def test_two_numbers_of_a_package_for_one_person_are_one_link_and_one_question(town: Town) -> None:
+    town.say("publik", person("publik", "P-1"))
+    report = load(town, BLANCHE + "K-1;", BLANCHE + "K-2;").report()
+    assert numbers(report) == {"matched": 1, "doubtful": 1}
+    assert [one.reason for one in report.lines] == ["same_system"]
+
+
+# encontradosco/encontrados#150, CodeForPhilly/paws-data-pipeline#308: who is only like somebody is not them
+@pytest.mark.parametrize(("other", "verdict"), [
+    (BLANCHE.replace("Blanche Marie", "Rose"), "unmatched"), (BLANCHE.replace("1991", "1990"), "doubtful"),
+    (BLANCHE.replace("female", "male"), "doubtful"),
+])  # fmt: skip
+def test_a_twin_or_a_namesake_is_not_taken_for_who_is_known(town: Town, other: str, verdict: str) -> None:
+    town.say("publik", person("publik", "P-1"))
+    assert numbers(written(town, other + "K-9;")) == {verdict: 1}
+    assert town.who("publik", "P-1") not in linked_to(town, "K-9")
+
+
+def linked_to(town: Town, native: str) -> list[str]:
+    with town.ledger.reading() as tx:
+        query = select(citizen_links.c.citizen_id).where(citizen_links.c.native_id == native)
+        return list(tx.sql.execute(query).scalars())
+
+
 # madrecha/jamku#923, t-markmann/nc-userimporter#26: the same record twice, in one file or in two
 def test_the_same_record_twice_is_one_pair_or_one_link(town: Town) -> None:
     town.say("publik", person("publik", "P-1"))

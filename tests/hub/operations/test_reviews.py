@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from sqlalchemy import func, select, text
 
 from bus.ledger import Ledger
+from hub.acceptance.accept import Verdict
 from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook
 from hub.journal.entries import Justification
@@ -25,6 +28,7 @@ from hub.storage.tables import (
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.hub.citizens.town import BY, TOWN, Town, address, origin, person, two
+from tests.support.directories import connect
 
 
 @pytest.fixture
@@ -298,6 +302,89 @@ def test_a_held_value_that_is_taken_goes_to_all(town: Town) -> None:
     assert data["new_address"] == said
     assert "publik" in town.to(seq)
     assert town.asked() == []
+
+
+def by_a_request(town: Town, procedure: str, street: str) -> Verdict:
+    """The library is told of a move by a request of its own, against what the master of addresses said. Families hear
+    of one procedure alone."""
+    settled(town)
+    town.say("famille", person("famille", "F-1"))
+    members = [
+        replace(one, procedures=("acte-naissance",)) if one.name == f"{TOWN}.famille" else one
+        for one in town.acceptance.directory.connections.values()
+    ]
+    connect(town.acceptance.current, members)
+    town.take()
+    record = {
+        "references": [{"system": "koha", "id": "D-1"}], "procedure": procedure, "submitted_at": "2026-03-02T08:00:00Z",
+        "intake": "desk", "requester": {"citizen": {"references": [{"system": "koha", "id": "K-1"}]}},
+    }  # fmt: skip
+    told = Event(type="request.received", source=f"/{TOWN}/koha", id="d-1", data={"request": record})
+    assert town.acceptance.submit(town.ledger, origin("koha"), [told])[0].error is None
+    link = {"references": [{"system": "koha", "id": "D-1"}]}
+    return town.say("koha", person("koha", "K-1"), new_address=address(street, "koha"), request=link)
+
+
+@pytest.mark.parametrize(("procedure", "to"), [
+    ("changement-adresse", ["publik"]), ("acte-naissance", ["famille", "publik"]),
+])  # fmt: skip
+def test_a_held_value_goes_to_those_alone_who_hear_of_the_procedure_by_which_it_came(
+    town: Town, procedure: str, to: list[str]
+) -> None:
+    assert by_a_request(town, procedure, "rue Vieille").review == ("new_address",)
+    (review,) = [one for one in town.asked() if one.kind == "value"]
+
+    town.do(town.reviews.accept_value, review.id, BY)
+
+    seq, data = town.last("citizen.address-changed")[-1]
+    assert data["new_address"]["value"]["street"] == "rue Vieille"
+    assert [name for name in town.to(seq) if name != "koha"] == to
+
+
+def test_a_held_value_whose_request_is_kept_no_more_is_taken_by_nobody(town: Town) -> None:
+    """Nobody knows any more who may hear it."""
+    by_a_request(town, "changement-adresse", "rue Vieille")
+    (review,) = [one for one in town.asked() if one.kind == "value"]
+    with town.ledger.transaction() as tx:
+        tx.sql.execute(text("DELETE FROM requests"))
+
+    with pytest.raises(InvalidMessage) as refused:
+        town.do(town.reviews.accept_value, review.id, BY)
+
+    assert refused.value.code == "expired"
+    assert [one.id for one in town.asked()] == [review.id]
+
+
+def test_the_same_value_is_asked_about_once_whether_by_a_request_or_by_none(town: Town) -> None:
+    by_a_request(town, "changement-adresse", "rue Vieille")
+
+    town.say("koha", person("koha", "K-1"), new_address=address("rue Vieille", "koha"))
+
+    assert len([one for one in town.asked() if one.kind == "value"]) == 1
+
+
+def test_what_a_master_said_by_a_request_is_told_again_to_those_alone_who_hear_of_its_procedure(town: Town) -> None:
+    by_a_request(town, "changement-adresse", "rue Vieille")
+    (review,) = [one for one in town.asked() if one.kind == "value"]
+    record = {
+        "references": [{"system": "publik", "id": "D-2"}], "procedure": "changement-adresse", "intake": "online",
+        "submitted_at": "2026-03-02T08:00:00Z",
+        "requester": {"citizen": {"references": [{"system": "publik", "id": "P-1"}]}},
+    }  # fmt: skip
+    told = Event(type="request.received", source=f"/{TOWN}/publik", id="d-2", data={"request": record})
+    town.acceptance.submit(town.ledger, origin("publik"), [told])
+    link = {"references": [{"system": "publik", "id": "D-2"}]}
+    said = address("rue du Puits", "publik", date="2026-03-02")
+    assert town.to(town.say("publik", person("publik", "P-1"), new_address=said, request=link).seq) == ["koha"]
+    town.take()
+    town.do(town.reviews.accept_value, review.id, BY)
+    town.take()
+
+    assert town.do(town.reviews.reopen, review.id, BY)
+
+    seq, data = town.last("citizen.address-changed")[-1]
+    assert data["new_address"]["value"]["street"] == "rue du Puits"
+    assert town.to(seq) == ["koha", "publik"]
 
 
 def test_a_held_value_that_is_not_taken_is_not_asked_about_again(town: Town) -> None:
