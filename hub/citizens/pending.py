@@ -9,7 +9,6 @@ under whose key they could be. Each has its end, which the load states.
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from hub.citizens.matching import Form
 from hub.citizens.pivots import pivot_of
 from hub.citizens.rekeying import KEYS
 from hub.storage.cipher import RowCipher
+from hub.storage.keyed_digest import keyed_digest
 from hub.storage.tables import pending_blocks, pending_pairs
 
 PURPOSE = "unefois pending pairs"  # of the key that seals them
@@ -85,7 +85,7 @@ class PendingPairs:
 
     def digest(self, *texts: str) -> str:
         """A keyed digest, which tells nobody what it was made of."""
-        return hmac.digest(self._key, "\x1f".join(texts).encode(), "sha256").hex()
+        return keyed_digest(self._key, "\x1f".join(texts).encode()).hex()
 
     def keep(
         self, tx: Transaction, tenant: str, connection: str, load_id: str, people: Sequence[tuple[Person, bool]],

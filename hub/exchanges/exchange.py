@@ -7,7 +7,6 @@ from the grant, never from the caller.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +35,7 @@ from hub.journal.signing import Signer
 from hub.requests import repository as timelines
 from hub.routing.directory import Directory
 from hub.storage.group_commit import GroupCommit
+from hub.storage.keyed_digest import keyed_digest
 from hub.storage.person_keys import KeyDestroyed
 from hub.storage.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage, TryLater
@@ -604,7 +604,7 @@ class Exchanges:
         asked = [exchange.tenant, exchange.grant.id, exchange.procedure, exchange.evidence, exchange.version,
                  exchange.parameters]  # fmt: skip
         asked_as = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)  # a parameter may be somebody's number
-        return hmac.digest(self.people.pepper, asked_as, "sha256").hex()
+        return keyed_digest(self.people.pepper, asked_as).hex()
 
 
 def _grant_query(exchange: _Exchange, fields: Sequence[str]) -> GrantQuery:
