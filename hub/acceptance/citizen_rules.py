@@ -10,14 +10,14 @@ from typing import Any
 import orjson
 
 from hub.acceptance.days import comes_at, end_coming, wait_for_day
-from hub.acceptance.mentions import DAY, citizen_of, day_in, household_of, values_of
-from hub.acceptance.moved_along import ask_along, by_request, moved_along, say_along
+from hub.acceptance.mentions import DAY, by_request, citizen_of, day_in, household_of, values_of
+from hub.acceptance.moved_along import ask_along, moved_along, say_along
 from hub.acceptance.rules import AnyEvent, Reading, Restated, Understood, subject_key
 from hub.acceptance.telling import Judge, Telling, is_dated
 from hub.citizens.news import DATED
 from hub.citizens.repository import QUALITIES, Citizen, Rank
 from hub.requests.notices import transmitted, transmitted_on
-from hub.requests.repository import Request, seconds
+from hub.requests.repository import seconds
 from hub.routing.directory import Route
 from schemas.event import Event
 
@@ -58,9 +58,9 @@ class CitizenChanged:
         understood.review = tuple(sorted(held))
         mark = citizen.confidential or any(marked)
         along = [] if mark or held or not _is_news(judge) else moved_along(reading, event, citizen, judge)
-        request = understood.request
-        understood.held = not all(_ask(reading, citizen, event, name, request) for name in understood.review)
-        understood.held |= not ask_along(reading, event, judge, along, request)
+        came_by = understood.request.id if understood.request else None
+        understood.held = not all(_ask(reading, citizen, event, name, came_by) for name in understood.review)
+        understood.held |= not ask_along(reading, event, judge, along, came_by)
         if understood.held:
             reading.step(understood, "held")
             return understood
@@ -231,7 +231,7 @@ def _is_held(reading: Reading, citizen: Citizen, event: Event, name: str) -> boo
     return now is not None and now.system == master and now.rank >= rank_of(event.data[name], reading.tx.now)
 
 
-def _ask(reading: Reading, citizen: Citizen, event: Event, name: str, request: Request | None) -> bool:
+def _ask(reading: Reading, citizen: Citizen, event: Event, name: str, request_id: str | None) -> bool:
     """Ask an operator about a value that is held, once by whatever requests it came. False when the origin may ask no
     more today."""
     tenant, identities = reading.tenant, reading.citizens.identities
@@ -244,7 +244,7 @@ def _ask(reading: Reading, citizen: Citizen, event: Event, name: str, request: R
     if event.version > 1:
         said["version"] = event.version
     about = orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode()
-    said["data"] |= by_request(request)
+    said["data"] |= by_request(request_id)
     return identities.doubt_value(tenant, citizen.id, name, said, facts, about=about)
 
 

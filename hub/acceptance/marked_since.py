@@ -63,5 +63,5 @@ def _is_marked(citizens: Citizens, tenant: str, person: Mapping[str, object]) ->
 
 
 def _may_know(acceptance: Door, tx: Transaction, member: ConnectionRouting, stored: StoredEvent) -> bool:
-    request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
+    request = timelines.read(tx, stored.tenant, stored.request_id)
     return may_know(acceptance.directory, member.name, request)

@@ -55,5 +55,10 @@ def day_in(event: Event) -> dict[str, Any]:
     return {DAY: event.data[DAY]} if DAY in event.data else {}
 
 
+def by_request(request_id: str | None) -> dict[str, Any]:
+    """The request by which something came, for what the hub says of it later: by it, that is routed."""
+    return {"request": {"id": request_id}} if request_id else {}
+
+
 def _is_value(value: Any) -> bool:
     return isinstance(value, Mapping) and "value" in value and "quality" in value

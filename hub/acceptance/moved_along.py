@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from hub.acceptance.mentions import day_in, household_of
+from hub.acceptance.mentions import by_request, day_in, household_of
 from hub.acceptance.rules import Reading, Restated
 from hub.acceptance.telling import Judge, Spoken
 from hub.citizens.news import DATED
@@ -68,13 +68,8 @@ def moved_along(reading: Reading, event: Event, mover: Citizen, judge: Judge) ->
     return [*found.values()]
 
 
-def by_request(request: Request | None) -> dict[str, Any]:
-    """The request by which something came, for what the hub says of it later: by it, that is routed."""
-    return {"request": {"id": request.id}} if request else {}
-
-
 def ask_along(
-    reading: Reading, event: Event, judge: Judge, along: Sequence[Along], request: Request | None
+    reading: Reading, event: Event, judge: Judge, along: Sequence[Along], request_id: str | None
 ) -> bool:  # fmt: skip
     """Ask an operator about those of whom it must be asked, each once for one address. False when the origin may ask no
     more today."""
@@ -84,7 +79,7 @@ def ask_along(
             continue
         value = event.data[DATED]
         facts = {"type": event.type, "by": reading.origin.name, "why": one.why, "quality": value["quality"]}
-        data = {DATED: value, **day_in(event), **by_request(request)}
+        data = {DATED: value, **day_in(event), **by_request(request_id)}
         said = {"type": event.type, "version": event.version, "data": data}
         about = f"along {judge.spoken[DATED].whole}"
         asked &= identities.doubt_value(reading.tenant, one.citizen.id, DATED, said, facts, about=about)
@@ -113,7 +108,7 @@ def say_along(
             type=event.type, version=event.version, source=f"/{reading.tenant}/hub",
             id=f"along-{hashlib.sha256(which.encode()).hexdigest()[:32]}",
             data={"citizen": {"references": references}, DATED: event.data[DATED], **day_in(event),
-                  **by_request(request)},
+                  **by_request(request.id if request else None)},
         )  # fmt: skip
         facts = Restated(
             one.citizen.id, request.procedure if request else None, request.intakes if request else (),

@@ -340,7 +340,7 @@ def withhold(
     withheld = []
     people, shown = {f"c:{one}" for one in citizens}, directory.pulled(tenant)
     for connection, seq, request_id in tx.on_their_way(connections, people, requests, shown):
-        request = timelines.read(tx, tenant, request_id) if request_id else None
+        request = timelines.read(tx, tenant, request_id)
         if not may_know(directory, connection, request):
             withheld.append((connection, seq))
     tx.withhold(withheld, "dossier confidentiel : rien n'est transmis", shown)

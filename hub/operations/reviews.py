@@ -20,6 +20,7 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import rank_of
+from hub.acceptance.mentions import by_request
 from hub.acceptance.rules import withhold
 from hub.citizens.catch_ups import ask_for_known, days_go_back, move_catch_ups
 from hub.citizens.households import move_numbers, move_numbers_back
@@ -369,10 +370,9 @@ class Reviews:
         if said is None or master is None or not _is_kept(tx, row.tenant, said.request_id):
             return False
         value, person = said.event.data[row.field], self._citizen_record(tx, row.tenant, who)
-        by_request = {"request": {"id": said.request_id}} if said.request_id else {}
         self._accept(tx, row.tenant, Event(
             type=said.event.type, source=f"/{row.tenant}/hub", id=f"again-{uuid.uuid4()}",
-            data={"citizen": person, row.field: value, **by_request},
+            data={"citizen": person, row.field: value, **by_request(said.request_id)},
         ))  # fmt: skip
         self._acceptance.news.restore_authority(tx, who, row.field, master, rank_of(value, tx.now))
         return True
