@@ -397,6 +397,8 @@ class KnownNews:
                 self._wrapped[row.id] = bytes(row.wrapped)
             elif not row.field:
                 self._gone.add(row.id)
+                self._wrapped.pop(row.id, None)
+                self._unwrapped.pop(row.id, None)
         for row in rows:
             if not row.field:
                 continue

@@ -51,7 +51,10 @@ class PersonKey:
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Raises ConfigError when it is not what was sealed there."""
-        return _decrypt(self._aead, sealed, context)
+        try:
+            return decrypt_bytes(self._aead, sealed, context)
+        except InvalidTag:
+            raise ConfigError("what was sealed for a person does not open here", key="encryption_key") from None
 
 
 class PersonKeys:
@@ -77,23 +80,23 @@ class PersonKeys:
         if not items:
             return []
         keys = self._keys(tx, {citizen_id for citizen_id, _, _ in items})
-        return [encrypt_bytes(keys[citizen_id], plain, context) for citizen_id, plain, context in items]
+        return [keys[citizen_id].seal(plain, context) for citizen_id, plain, context in items]
 
     def open_many(self, tx: Transaction, items: Sequence[Item]) -> list[bytes | None]:
         """As `open`, in the order of the items, for one statement in all."""
         if not items:
             return []
         wrapped = _read(tx, {citizen_id for citizen_id, _, _ in items})
-        keys = {citizen_id: self._unwrap(citizen_id, key) for citizen_id, key in wrapped.items() if key is not None}
+        keys = {citizen_id: self.key_of(citizen_id, key) for citizen_id, key in wrapped.items() if key is not None}
         return [
-            _decrypt(keys[citizen_id], sealed, context) if citizen_id in keys else None
+            keys[citizen_id].open(sealed, context) if citizen_id in keys else None
             for citizen_id, sealed, context in items
         ]
 
     def key_of(self, citizen_id: str, wrapped: bytes) -> PersonKey:
         """For a caller who read `person_keys.wrapped` of the person together with what was sealed. Not to be kept: the
         person may be erased. Raises ConfigError as `open` does."""
-        return PersonKey(self._unwrap(citizen_id, wrapped))
+        return PersonKey(AESGCM(self._plain(citizen_id, wrapped)))
 
     def wrapped(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
         """The wrapped key of each of these people, for `key_of`, made at first use; None for who was erased."""
@@ -101,7 +104,7 @@ class PersonKeys:
 
     def check(self, citizen_id: str, wrapped: bytes) -> None:
         """Raises ConfigError when this key of a person does not open."""
-        self._unwrap(citizen_id, wrapped)
+        self.key_of(citizen_id, wrapped)
 
     def destroy(self, tx: Transaction, citizen_id: str) -> bool:
         """Make all that was sealed for this person unreadable for ever, and refuse to seal more. False when it was so
@@ -110,12 +113,12 @@ class PersonKeys:
         _DESTROY.run(tx.sql, [{"citizen_id": citizen_id, "wrapped": None, "at": tx.now}])
         return known.get(citizen_id, b"") is not None
 
-    def _keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, AESGCM]:
+    def _keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, PersonKey]:
         keys = {}
         for citizen_id, key in self._wrapped(tx, ids).items():
             if key is None:
                 raise KeyDestroyed
-            keys[citizen_id] = self._unwrap(citizen_id, key)
+            keys[citizen_id] = self.key_of(citizen_id, key)
         return keys
 
     def _wrapped(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
@@ -132,9 +135,6 @@ class PersonKeys:
         nonce = secrets.token_bytes(_NONCE)
         return nonce + self._master.encrypt(nonce, AESGCM.generate_key(256), _WRAPPED + citizen_id.encode())
 
-    def _unwrap(self, citizen_id: str, wrapped: bytes) -> AESGCM:
-        return AESGCM(self._plain(citizen_id, wrapped))
-
     def _plain(self, citizen_id: str, wrapped: bytes) -> bytes:
         try:
             return self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], _WRAPPED + citizen_id.encode())
@@ -146,10 +146,3 @@ def _read(tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
     """The wrapped keys of those who have one; None stands for one that was destroyed."""
     rows = _READ.run(tx.sql, ids=sorted(ids))
     return {row.citizen_id: None if row.wrapped is None else bytes(row.wrapped) for row in rows}
-
-
-def _decrypt(key: AESGCM, sealed: bytes, context: bytes) -> bytes:
-    try:
-        return decrypt_bytes(key, sealed, context)
-    except InvalidTag:
-        raise ConfigError("what was sealed for a person does not open here", key="encryption_key") from None
