@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from hub.acceptance.mentions import DAY, values_of
@@ -44,7 +43,6 @@ Verdict = Literal["news", "same", "poorer", "old", "comes"]
 `comes`: its origin knows that it is true from a day to come, and says no more."""
 _SAID_SINCE = "ce système a dit depuis une valeur plus récente : celle-ci ne lui est pas envoyée"
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
-_short = lru_cache(maxsize=4096)(short)
 
 
 def span_of(text: str, zone: tzinfo, now: float) -> tuple[float, float]:
@@ -407,7 +405,8 @@ class Judge:
             system, consumed = self._directory.reading_system(member), member.consumes.get(self._event.type)
             granted = (consumed.version, consumed.fields) if consumed is not None else (0, ())
             pilot = member.mode == "pilot" and not _observes(member)
-            found = self._readers[member.name] = _Reader(_name_of(member), pilot, system, *granted)
+            name = (OBSERVES if _observes(member) else "") + short(member.name)
+            found = self._readers[member.name] = _Reader(name, pilot, system, *granted)
         return found
 
     def _shared(self, member: ConnectionRouting) -> tuple[int, tuple[str, ...], str]:
@@ -540,11 +539,6 @@ def _observes(member: ConnectionRouting) -> bool:
     """Whether nothing that goes to this connection leaves the hub: of `pilot` the outcome alone says it, but where the
     package fetches for itself."""
     return member.mode == "observe" or (member.outside and member.mode != "live")
-
-
-def _name_of(member: ConnectionRouting) -> str:
-    """Under which a reader stands in a record."""
-    return OBSERVES + _short(member.name) if _observes(member) else _short(member.name)
 
 
 def given_again(
